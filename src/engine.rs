@@ -1,0 +1,19 @@
+//! Typed policies compiled into programs, and programs applied to inputs.
+//!
+//! Pure and synchronous: knows nothing of HTTP, files or clocks. A [`Program`] is immutable and shared;
+//! a [`Scratch`] belongs to one worker and is reset between decisions, so that a decision allocates
+//! nothing once its worker is warm.
+
+pub mod data;
+pub mod expression;
+pub mod input;
+pub mod program;
+pub mod value;
+
+pub use data::{Data, DataBuilder, DataError};
+pub use expression::{CompileError, Expression};
+pub use program::{
+    AccessRequest, Compiler, Content, Context, DuplicateMembers, EvaluateError, HttpAccess,
+    HttpHeader, HttpRequest, Limits, Program, Scratch, TestFailure,
+};
+pub use value::Value;

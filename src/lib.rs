@@ -1,0 +1,49 @@
+//! Lictor: policy decisions beside the application.
+//!
+//! This crate is the library behind the one binary, `lictor`. Knowledge runs in one direction:
+//! the core knows no transport, transports know no one but the core, and one file per program
+//! wires them together.
+//!
+//! | layer | modules | duty |
+//! | --- | --- | --- |
+//! | core: synchronous, the clock is an argument | [`model`] | the nouns: decisions, violations, ids, revisions |
+//! | | [`policy`] | what authors write, parsed and checked; every error with its place |
+//! | | [`engine`] | typed policies compiled into programs; input to decision |
+//! | | [`bundle`] | archive, manifest, keyring, signature; bytes to verified entries and back |
+//! | state | [`snapshot`] | what decides now, behind one pointer; the way from verified bytes to it |
+//! | | [`decide`] | the one door from a transport to a decision |
+//! | shared edges | [`api`] | wire types, problem documents, error codes |
+//! | | [`server`] | listeners, limits, drain, telemetry |
+//! | | [`identity`] | bytes of a credential in, verified claims out |
+//! | | [`wire`] | the outgoing HTTP client |
+//! | | [`resilience`] | circuit breaker, backoff |
+//! | programs | [`sidecar`] | configuration, transports, activation, forwarding |
+//! | | `control_plane` | registry, publication, distribution |
+//! | | [`cli`] | one file per command |
+//!
+//! The four ways through the files:
+//!
+//! * **A decision**: [`server`] accepts and bounds, `sidecar::http` parses and encodes,
+//!   [`decide`] loads one snapshot and evaluates, [`engine`] answers.
+//! * **An activation**: `sidecar::source` wakes and fetches, [`bundle::verify`] runs steps 1 to
+//!   10, [`snapshot::load`] steps 11 to 15, `sidecar::activation` persists and publishes.
+//! * **A write**: `sidecar::http` hands it to `sidecar::forward`, `control_plane::http`
+//!   authenticates, `control_plane::registry` commits, the answer carries the number.
+//! * **A policy**: [`policy`] checks, `control_plane::registry` stores, `control_plane::publish`
+//!   builds, signs, verifies and moves the pointer.
+
+pub mod api;
+pub mod bundle;
+pub mod cli;
+#[cfg(feature = "control-plane")]
+pub mod control_plane;
+pub mod decide;
+pub mod engine;
+pub mod identity;
+pub mod model;
+pub mod policy;
+pub mod resilience;
+pub mod server;
+pub mod sidecar;
+pub mod snapshot;
+pub mod wire;

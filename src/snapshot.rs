@@ -1,0 +1,32 @@
+//! What decides now: one immutable [`Snapshot`] behind one pointer, a [`Publisher`] that alone may move
+//! it, and [`Reader`]s. Retired snapshots are dropped on a thread of their own.
+
+pub mod load;
+mod publish;
+
+use crate::bundle::{Claims, Digest, Manifest};
+use crate::engine::Program;
+
+pub use publish::{Current, Ended, NotNewer, Publisher, Reader, WorkerReader, channel};
+
+/// A generation: everything a decision can need. With one bundle its name is that bundle's revision.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub program: Program,
+    /// The generation's name, rendered once.
+    pub name: String,
+    /// At least one.
+    pub bundles: Vec<ActiveBundle>,
+}
+
+/// A bundle inside a generation.
+#[derive(Clone, Debug)]
+pub struct ActiveBundle {
+    pub claims: Claims,
+    pub manifest: Manifest,
+    pub payload: Digest,
+    pub archive: Digest,
+    pub kids: Vec<String>,
+    /// The source it came from.
+    pub source: String,
+}

@@ -1,0 +1,24 @@
+//! The one integration binary: modules by behaviour, `support` = the system under test.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::allow_attributes,
+    reason = "tests fail by panicking"
+)]
+
+mod support;
+
+mod activation;
+mod architecture;
+mod attacks;
+mod bundle_cli;
+mod cases;
+mod control_plane;
+mod crash;
+mod forward;
+mod http;
+mod opa;
+mod policy_cli;
+mod swap;
+mod up;
