@@ -3,11 +3,20 @@
 //! Every door goes through [`Worker`]. No lock and no await lies between the load and the decision; a panic in
 //! an evaluation is caught here, answered as internal, and counted.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
-use crate::engine::{AccessRequest, Content, DuplicateMembers, EvaluateError, Limits};
+use rand::Rng;
+use rand::rngs::StdRng;
+use uuid::Uuid;
+
+use crate::engine::{
+    AccessRequest, Content, Context, DuplicateMembers, EvaluateError, HttpAccess, HttpRequest,
+    Limits, Program, Scratch,
+};
 use crate::model::{Access, Consumption, PolicyId, Timestamp, Validation, VariantAnswer};
-use crate::snapshot::{Reader, Snapshot};
+use crate::snapshot::{Current, Ended, Reader, Snapshot, WorkerReader};
 
 /// Why there is no decision. Never a yes.
 #[derive(Debug, thiserror::Error)]
@@ -38,17 +47,38 @@ pub struct Question<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Answered<'a> {
     pub snapshot: &'a Snapshot,
-    pub decision_id: uuid::Uuid,
+    pub decision_id: Uuid,
 }
 
 /// Decides for one serving thread. Not shared; owns the thread's scratch memory.
 #[derive(Debug)]
-pub struct Worker {}
+pub struct Worker {
+    reader: WorkerReader,
+    limits: Limits,
+    observer: Arc<dyn Observer>,
+    scratch: Scratch,
+    /// Of decision ids: the thread's own, so that an id costs neither a lock nor a system call.
+    random: StdRng,
+}
+
+/// One decision in progress: all that an evaluation may look at.
+struct Evaluation<'a> {
+    program: &'a Program,
+    context: Context<'a>,
+    scratch: &'a Scratch,
+    answered: Answered<'a>,
+}
 
 impl Worker {
     #[must_use]
-    pub fn new(_reader: &Reader, _limits: Limits, _observer: Arc<dyn Observer>) -> Self {
-        todo!()
+    pub fn new(reader: &Reader, limits: Limits, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            reader: reader.worker(),
+            limits,
+            observer,
+            scratch: Scratch::default(),
+            random: rand::make_rng(),
+        }
     }
 
     /// Validates; `encode` turns the decision into the reply while it is borrowed.
@@ -58,11 +88,15 @@ impl Worker {
     /// [`DecideError`].
     pub fn validate<R>(
         &mut self,
-        _input: &[u8],
-        _question: &Question<'_>,
-        _encode: impl FnOnce(&Answered<'_>, &Validation<'_>) -> R,
+        input: &[u8],
+        question: &Question<'_>,
+        encode: impl FnOnce(&Answered<'_>, &Validation<'_>) -> R,
     ) -> Result<R, DecideError> {
-        todo!()
+        self.decide(Kind::Validate, question, |with| {
+            let answer = with.program.validate(input, &with.context, with.scratch)?;
+            let outcome = Outcome::positive_if(answer.compliant());
+            Ok((outcome, encode(&with.answered, &answer)))
+        })
     }
 
     /// Decides access.
@@ -72,11 +106,33 @@ impl Worker {
     /// [`DecideError`].
     pub fn access<R>(
         &mut self,
-        _request: AccessRequest<'_>,
-        _question: &Question<'_>,
-        _encode: impl FnOnce(&Answered<'_>, &Access<'_>) -> R,
+        request: AccessRequest<'_>,
+        question: &Question<'_>,
+        encode: impl FnOnce(&Answered<'_>, &Access<'_>) -> R,
     ) -> Result<R, DecideError> {
-        todo!()
+        self.decide(Kind::Access, question, |with| {
+            let answer = with.program.access(request, &with.context, with.scratch)?;
+            let outcome = Outcome::positive_if(answer.allowed);
+            Ok((outcome, encode(&with.answered, &answer)))
+        })
+    }
+
+    /// Decides about an HTTP request.
+    ///
+    /// # Errors
+    ///
+    /// [`DecideError`].
+    pub fn http<R>(
+        &mut self,
+        request: &HttpRequest<'_>,
+        question: &Question<'_>,
+        encode: impl FnOnce(&Answered<'_>, &HttpAccess<'_>) -> R,
+    ) -> Result<R, DecideError> {
+        self.decide(Kind::Http, question, |with| {
+            let answer = with.program.http(request, &with.context, with.scratch)?;
+            let outcome = Outcome::positive_if(answer.access.allowed);
+            Ok((outcome, encode(&with.answered, &answer)))
+        })
     }
 
     /// Validates a consumption.
@@ -86,11 +142,16 @@ impl Worker {
     /// [`DecideError`].
     pub fn consumption<R>(
         &mut self,
-        _input: &[u8],
-        _question: &Question<'_>,
-        _encode: impl FnOnce(&Answered<'_>, &Consumption<'_>) -> R,
+        input: &[u8],
+        question: &Question<'_>,
+        encode: impl FnOnce(&Answered<'_>, &Consumption<'_>) -> R,
     ) -> Result<R, DecideError> {
-        todo!()
+        self.decide(Kind::Consumption, question, |with| {
+            let program = with.program;
+            let answer = program.consumption(input, &with.context, with.scratch)?;
+            let outcome = Outcome::positive_if(answer.allowed);
+            Ok((outcome, encode(&with.answered, &answer)))
+        })
     }
 
     /// Assigns a variant.
@@ -100,11 +161,15 @@ impl Worker {
     /// [`DecideError`].
     pub fn variant<R>(
         &mut self,
-        _input: &[u8],
-        _question: &Question<'_>,
-        _encode: impl FnOnce(&Answered<'_>, &VariantAnswer<'_>) -> R,
+        input: &[u8],
+        question: &Question<'_>,
+        encode: impl FnOnce(&Answered<'_>, &VariantAnswer<'_>) -> R,
     ) -> Result<R, DecideError> {
-        todo!()
+        self.decide(Kind::Variant, question, |with| {
+            let answer = with.program.variant(input, &with.context, with.scratch)?;
+            let outcome = Outcome::positive_if(answer.variant.is_some());
+            Ok((outcome, encode(&with.answered, &answer)))
+        })
     }
 
     /// The content that a client gets (None = 404).
@@ -114,12 +179,101 @@ impl Worker {
     /// [`DecideError`].
     pub fn content<R>(
         &mut self,
-        _policy: PolicyId,
-        _client: Option<&str>,
-        _encode: impl FnOnce(&Answered<'_>, Option<&Content<'_>>) -> R,
+        policy: PolicyId,
+        client: Option<&str>,
+        now: Timestamp,
+        encode: impl FnOnce(&Answered<'_>, Option<&Content<'_>>) -> R,
     ) -> Result<R, DecideError> {
-        todo!()
+        let question = Question {
+            now,
+            claims: None,
+            duplicates: DuplicateMembers::Refuse,
+            explain: false,
+        };
+        self.decide(Kind::Content, &question, |with| {
+            let answer = with.program.content(policy, client);
+            let outcome = Outcome::positive_if(answer.is_some());
+            Ok((outcome, encode(&with.answered, answer.as_ref())))
+        })
     }
+
+    /// Lets go of a retired snapshot. A worker without requests calls this now and then; one that decides need not.
+    pub fn release_retired(&mut self) {
+        self.reader.load();
+    }
+
+    /// Loads once, runs `evaluate` on it and tells the observer.
+    fn decide<R>(
+        &mut self,
+        kind: Kind,
+        question: &Question<'_>,
+        evaluate: impl FnOnce(&Evaluation<'_>) -> Result<(Outcome, R), EvaluateError>,
+    ) -> Result<R, DecideError> {
+        let started = Instant::now();
+        let result = self.evaluate(kind, question, evaluate);
+        let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let outcome = result.as_ref().map_or(Outcome::Error, |(outcome, _)| *outcome);
+        self.observer.decided(kind, outcome, nanos);
+        result.map(|(_, reply)| reply)
+    }
+
+    fn evaluate<R>(
+        &mut self,
+        kind: Kind,
+        question: &Question<'_>,
+        evaluate: impl FnOnce(&Evaluation<'_>) -> Result<(Outcome, R), EvaluateError>,
+    ) -> Result<(Outcome, R), DecideError> {
+        let snapshot = deciding(self.reader.load())?;
+        self.scratch.reset();
+        let evaluation = Evaluation {
+            program: &snapshot.program,
+            context: Context {
+                now: question.now,
+                claims: question.claims,
+                duplicates: question.duplicates,
+                explain: question.explain,
+                limits: self.limits,
+            },
+            scratch: &self.scratch,
+            answered: Answered {
+                snapshot,
+                decision_id: decision_id(question.now, &mut self.random),
+            },
+        };
+        // What a panic may have left half done is the scratch alone, and that is thrown away below.
+        match catch_unwind(AssertUnwindSafe(|| evaluate(&evaluation))) {
+            Ok(result) => Ok(result?),
+            Err(payload) => {
+                self.scratch = Scratch::default();
+                self.observer.panicked(kind, panic_message(&*payload));
+                Err(DecideError::Internal)
+            }
+        }
+    }
+}
+
+/// The snapshot, if it may decide.
+fn deciding(current: &Current) -> Result<&Snapshot, DecideError> {
+    match (current.ended, &current.snapshot) {
+        (Some(Ended::Expired), _) => Err(DecideError::Expired),
+        (Some(Ended::Untrusted), _) => Err(DecideError::Untrusted),
+        (None, Some(snapshot)) => Ok(snapshot),
+        (None, None) => Err(DecideError::NotReady),
+    }
+}
+
+/// A `UUIDv7` of the question's moment.
+fn decision_id(now: Timestamp, random: &mut StdRng) -> Uuid {
+    let mut bytes = [0; 10];
+    random.fill_bytes(&mut bytes);
+    let millis = u64::try_from(now.unix_nanos() / 1_000_000).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid()
+}
+
+fn panic_message(payload: &(dyn std::any::Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a message")
 }
 
 /// The kinds of decision, as metrics and `fail_open` name them.
@@ -133,6 +287,31 @@ pub enum Kind {
     Http,
 }
 
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
+        Self::Validate,
+        Self::Access,
+        Self::Consumption,
+        Self::Variant,
+        Self::Content,
+        Self::Http,
+    ];
+
+    /// The word of the metric label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Validate => "validate",
+            Self::Access => "access",
+            Self::Consumption => "consumption",
+            Self::Variant => "variant",
+            Self::Content => "content",
+            Self::Http => "http",
+        }
+    }
+}
+
 /// How a decision came out, as metrics name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -144,9 +323,28 @@ pub enum Outcome {
     Error,
 }
 
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 3] = [Self::Positive, Self::Negative, Self::Error];
+
+    const fn positive_if(holds: bool) -> Self {
+        if holds { Self::Positive } else { Self::Negative }
+    }
+
+    /// The word of the metric label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Positive => "positive",
+            Self::Negative => "negative",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// Told of every decision; must not wait. The server's telemetry implements it.
 pub trait Observer: Send + Sync + std::fmt::Debug {
-    /// `nanos` is how long the decision took.
+    /// `nanos` is how long the decision took, the encoding of its answer included.
     fn decided(&self, kind: Kind, outcome: Outcome, nanos: u64);
     /// An evaluation panicked.
     fn panicked(&self, kind: Kind, message: &str);
