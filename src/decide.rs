@@ -212,7 +212,9 @@ impl Worker {
         let started = Instant::now();
         let result = self.evaluate(kind, question, evaluate);
         let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let outcome = result.as_ref().map_or(Outcome::Error, |(outcome, _)| *outcome);
+        let outcome = result
+            .as_ref()
+            .map_or(Outcome::Error, |(outcome, _)| *outcome);
         self.observer.decided(kind, outcome, nanos);
         result.map(|(_, reply)| reply)
     }
@@ -328,7 +330,11 @@ impl Outcome {
     pub const ALL: [Self; 3] = [Self::Positive, Self::Negative, Self::Error];
 
     const fn positive_if(holds: bool) -> Self {
-        if holds { Self::Positive } else { Self::Negative }
+        if holds {
+            Self::Positive
+        } else {
+            Self::Negative
+        }
     }
 
     /// The word of the metric label.
