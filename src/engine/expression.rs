@@ -117,6 +117,18 @@ pub fn compile_variables(
 }
 
 impl<'a> Frame<'a> {
+    /// A frame that has entered no document yet.
+    #[must_use]
+    pub fn new(
+        _slots: &'a Slots<'a>,
+        _data: &'a Data,
+        _now: Timestamp,
+        _arena: &'a Bump,
+        _steps: u64,
+    ) -> Self {
+        todo!()
+    }
+
     /// Starts a document: its variables are evaluated at most once until the next `enter`.
     pub fn enter(&mut self, _variables: &'a Variables) {
         todo!()

@@ -46,20 +46,27 @@ pub struct Slots<'a> {
 }
 
 impl<'a> Slots<'a> {
+    /// No values yet, with room for everything that `layout` knows.
+    #[must_use]
+    pub fn new(_layout: &Layout, _arena: &'a Bump) -> Self {
+        todo!()
+    }
+
     /// The value at `slot`; None where the request has none there (or a parent is no object).
     #[must_use]
     pub fn get(&self, _slot: Slot) -> Option<Value<'a>> {
         todo!()
     }
 
-    /// Sets `root` from JSON `text` in one pass.
+    /// Sets `root` from JSON `text` in one pass; what it held before is forgotten. Takes `&self` (cells
+    /// inside): the captures of a path template change while a frame borrows the slots.
     ///
     /// # Errors
     ///
     /// Text that is no JSON, nested deeper than `max_depth`, or with a duplicate of a member that is read
     /// (where `duplicates` says so).
     pub fn fill(
-        &mut self,
+        &self,
         _layout: &Layout,
         _root: Root,
         _text: &'a [u8],
@@ -71,7 +78,7 @@ impl<'a> Slots<'a> {
     }
 
     /// Sets one path below `root` to a value that did not come as JSON. Unknown paths are ignored.
-    pub fn set(&mut self, _layout: &Layout, _root: Root, _path: &[&str], _value: Value<'a>) {
+    pub fn set(&self, _layout: &Layout, _root: Root, _path: &[&str], _value: Value<'a>) {
         todo!()
     }
 }
