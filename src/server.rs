@@ -1,1 +1,3 @@
-//! Placeholder of the layout; filled by its owner.
+//! Listeners, limits, drain and telemetry that both programs share. Knows nothing of the domain.
+
+pub mod secret;
