@@ -1,0 +1,260 @@
+//! Tests of tokens: made, verified, and every way one can be wrong.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ed25519_dalek::pkcs8::EncodePrivateKey as _;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::{Signer as _, SigningKey};
+use serde_json::{Map, Value, json};
+
+use crate::model::Timestamp;
+
+use super::{
+    Grant, IdentityError, Issuer, MintError, Settings, TOKEN_LIMIT, TrustedIssuer, TrustedKey,
+    Verifier,
+};
+
+const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_bytes(&[seed; 32])
+}
+
+fn settings(seed: u8) -> Settings {
+    Settings {
+        issuers: vec![TrustedIssuer {
+            name: "tests".into(),
+            audience: vec!["lictor".into(), "other".into()],
+            usage: Default::default(),
+            keys: vec![TrustedKey {
+                kid: Some("k1".into()),
+                public_key: STANDARD.encode(key(seed).verifying_key()),
+            }],
+        }],
+        clock_skew: 60,
+        constitutional_hash: Some("cdd01ef066bc6cf2".into()),
+    }
+}
+
+fn issuer(seed: u8) -> Issuer {
+    let pem = key(seed).to_pkcs8_pem(LineEnding::LF).unwrap();
+    Issuer::from_pem("tests", Some("k1"), &pem).unwrap()
+}
+
+fn grant() -> Grant {
+    Grant {
+        subject: "alice".into(),
+        tenant: "default".parse().unwrap(),
+        roles: vec!["admin".into(), "viewer".into()],
+        audience: vec!["lictor".into()],
+        issued_at: NOW,
+        lifetime_seconds: 600,
+        extra: Map::new(),
+    }
+}
+
+fn sign(header: &Value, payload: &str) -> String {
+    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let input = format!(
+        "{}.{}",
+        encode(header.to_string().as_bytes()),
+        encode(payload.as_bytes())
+    );
+    let signature = encode(&key(1).sign(input.as_bytes()).to_bytes());
+    format!("{input}.{signature}")
+}
+
+fn header() -> Value {
+    json!({"alg": "EdDSA", "typ": "JWT"})
+}
+
+fn payload() -> Value {
+    json!({"iss": "tests", "sub": "a", "aud": "other", "exp": 1_800_000_600})
+}
+
+#[test]
+fn a_minted_token_verifies_and_its_claims_are_read() {
+    let token = issuer(1).mint(&grant()).unwrap();
+    let verifier = Verifier::new(&settings(1)).unwrap();
+    for _ in 0..2 {
+        let claims = verifier.verify(&token, NOW).unwrap();
+        assert_eq!(claims.subject, "alice");
+        assert_eq!(claims.tenant.as_ref().unwrap().as_str(), "default");
+        assert!(claims.has_role("system_admin") && claims.has_role("viewer"));
+        assert!(!claims.has_role("admin"));
+        let json: Value = serde_json::from_str(&claims.json).unwrap();
+        assert_eq!(json["sub"], "alice");
+    }
+}
+
+#[test]
+fn a_single_role_and_a_single_audience_are_understood() {
+    let mut claims = payload();
+    claims["role"] = json!("registry-admin");
+    let token = sign(&header(), &claims.to_string());
+    let claims = Verifier::new(&settings(1)).unwrap().verify(&token, NOW);
+    assert_eq!(claims.unwrap().roles, ["system_admin"]);
+}
+
+#[test]
+fn every_wrong_header_is_refused() {
+    let verifier = Verifier::new(&settings(1)).unwrap();
+    for header in [
+        json!({"alg": "none", "typ": "JWT"}),
+        json!({"alg": "HS256", "typ": "JWT"}),
+        json!({"alg": "EdDSA", "typ": "lictor-bundle+jws"}),
+        json!({"alg": "EdDSA", "typ": "JWT", "crit": ["b64"], "b64": false}),
+    ] {
+        let token = sign(&header, &payload().to_string());
+        assert_eq!(
+            verifier.verify(&token, NOW),
+            Err(IdentityError::WrongKind),
+            "{header}"
+        );
+    }
+    let unmarked = sign(&json!({"alg": "EdDSA"}), &payload().to_string());
+    assert!(matches!(
+        verifier.verify(&unmarked, NOW),
+        Err(IdentityError::Malformed(_))
+    ));
+    let other_kid = json!({"alg": "EdDSA", "typ": "JWT", "kid": "k2"});
+    assert_eq!(
+        verifier.verify(&sign(&other_kid, &payload().to_string()), NOW),
+        Err(IdentityError::BadSignature)
+    );
+}
+
+#[test]
+fn every_wrong_claim_is_refused() {
+    let verifier = Verifier::new(&settings(1)).unwrap();
+    let cases = [
+        ("iss", json!("evil"), IdentityError::UnknownIssuer),
+        ("aud", json!("elsewhere"), IdentityError::WrongAudience),
+        ("aud", json!([]), IdentityError::WrongAudience),
+        ("exp", json!(1_799_999_940), IdentityError::Expired),
+        ("nbf", json!(1_800_000_061), IdentityError::NotYetValid),
+        ("iat", json!(1_800_000_061), IdentityError::NotYetValid),
+        (
+            "constitutional_hash",
+            json!("0000000000000000"),
+            IdentityError::WrongConstitutionalHash,
+        ),
+        (
+            "tenant_id",
+            json!("a/b"),
+            IdentityError::Malformed("`tenant_id` is no tenant"),
+        ),
+    ];
+    for (name, value, expected) in cases {
+        let mut claims = payload();
+        claims[name] = value;
+        let token = sign(&header(), &claims.to_string());
+        assert_eq!(verifier.verify(&token, NOW), Err(expected), "{name}");
+    }
+    for name in ["iss", "sub", "aud", "exp"] {
+        let mut claims = payload();
+        claims.as_object_mut().unwrap().remove(name);
+        let token = sign(&header(), &claims.to_string());
+        assert!(
+            matches!(
+                verifier.verify(&token, NOW),
+                Err(IdentityError::Malformed(_))
+            ),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn the_skew_is_allowed_and_no_more() {
+    let verifier = Verifier::new(&settings(1)).unwrap();
+    for (name, seconds) in [
+        ("exp", 1_799_999_941),
+        ("nbf", 1_800_000_060),
+        ("iat", 1_800_000_060),
+    ] {
+        let mut claims = payload();
+        claims[name] = json!(seconds);
+        let token = sign(&header(), &claims.to_string());
+        assert!(verifier.verify(&token, NOW).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn garbage_is_refused() {
+    let verifier = Verifier::new(&settings(1)).unwrap();
+    let good = sign(&header(), &payload().to_string());
+    let twice = sign(
+        &header(),
+        r#"{"iss":"tests","sub":"a","aud":"other","exp":1800000600,"role":"viewer","x":1,"x":2}"#,
+    );
+    let huge_date = sign(
+        &header(),
+        r#"{"iss":"tests","sub":"a","aud":"other","exp":1e300}"#,
+    );
+    let padded = format!("{good}=");
+    let long = "a".repeat(TOKEN_LIMIT + 1);
+    for token in [
+        "", ".", "..", "...", "a.b.c", "é.é.é", &twice, &huge_date, &padded, &long,
+    ] {
+        assert!(
+            matches!(
+                verifier.verify(token, NOW),
+                Err(IdentityError::Malformed(_))
+            ),
+            "{token}"
+        );
+    }
+    for at in 0..good.len() {
+        let mut bytes = good.clone().into_bytes();
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        let changed = String::from_utf8(bytes).unwrap();
+        assert!(verifier.verify(&changed, NOW).is_err(), "byte {at}");
+    }
+}
+
+#[test]
+fn a_remembered_token_still_ends_and_dies_with_its_key() {
+    let token = issuer(1).mint(&grant()).unwrap();
+    let verifier = Verifier::new(&settings(1)).unwrap();
+    let mut local = verifier.local();
+    assert!(local.verify(&token, NOW).is_ok());
+    assert!(local.verify(&token, NOW.plus_seconds(659)).is_ok());
+    assert_eq!(
+        local.verify(&token, NOW.plus_seconds(660)),
+        Err(IdentityError::Expired)
+    );
+    assert_eq!(
+        local.verify(&token, NOW.plus_seconds(-61)),
+        Err(IdentityError::NotYetValid)
+    );
+    verifier.replace(&settings(2)).unwrap();
+    assert_eq!(local.verify(&token, NOW), Err(IdentityError::BadSignature));
+    assert_eq!(
+        verifier.verify(&token, NOW),
+        Err(IdentityError::BadSignature)
+    );
+}
+
+#[test]
+fn extra_claims_cannot_set_registered_ones() {
+    for name in ["iss", "sub", "aud", "exp", "tenant_id", "role", "roles"] {
+        let mut grant = grant();
+        grant.extra.insert(name.into(), json!("x"));
+        assert!(matches!(issuer(1).mint(&grant), Err(MintError::Reserved(found)) if found == name));
+    }
+}
+
+#[test]
+fn unusable_issuers_are_named() {
+    let mut weak = settings(1);
+    weak.issuers[0].keys[0].public_key = STANDARD.encode([0; 32]);
+    let mut short = settings(1);
+    short.issuers[0].keys[0].public_key = STANDARD.encode([1; 31]);
+    let mut deaf = settings(1);
+    deaf.issuers[0].audience.clear();
+    for (settings, word) in [(weak, "weak"), (short, "32 bytes"), (deaf, "audience")] {
+        let error = Verifier::new(&settings).unwrap_err().to_string();
+        assert!(error.contains("tests") && error.contains(word), "{error}");
+    }
+}
