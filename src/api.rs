@@ -1,1 +1,13 @@
-//! Placeholder of the layout; filled by its owner.
+//! The wire: shapes, error codes and problem documents of our own doors, and AuthZEN's.
+//!
+//! Encoders write JSON text straight into a byte buffer; nothing on the decision path builds a tree.
+//! Knows the model and no transport.
+
+pub mod authzen;
+mod code;
+pub mod decision;
+pub mod json;
+mod problem;
+
+pub use code::ErrorCode;
+pub use problem::{PROBLEM_JSON, Problem, ProblemItem};
