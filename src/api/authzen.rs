@@ -53,7 +53,9 @@ pub type Item<'a> = Result<Parts<'a>, String>;
 pub enum BatchError {
     #[error("{0}")]
     Json(serde_json::Error),
-    #[error("`options.evaluations_semantic` is `{0}`: expected execute_all, deny_on_first_deny or permit_on_first_permit")]
+    #[error(
+        "`options.evaluations_semantic` is `{0}`: expected execute_all, deny_on_first_deny or permit_on_first_permit"
+    )]
     UnknownSemantic(String),
     #[error("`evaluations` has {count} items: at most {limit} are answered at once")]
     TooMany { count: usize, limit: usize },
@@ -227,7 +229,10 @@ pub fn decision(
 
 /// A decision for which there was no evaluation (the operator chose to fail open).
 pub fn failed_open(out: &mut Vec<u8>, decision_id: Uuid, reason: &str) {
-    json::raw(out, "{\"decision\":true,\"context\":{\"reason_admin\":\"failed open: ");
+    json::raw(
+        out,
+        "{\"decision\":true,\"context\":{\"reason_admin\":\"failed open: ",
+    );
     json::raw(out, reason);
     json::raw(out, "\",\"decision_id\":");
     json::plain(out, decision_id.hyphenated());
@@ -236,7 +241,10 @@ pub fn failed_open(out: &mut Vec<u8>, decision_id: Uuid, reason: &str) {
 
 /// A batch item that could not be decided.
 pub fn failure(out: &mut Vec<u8>, status: u16, message: &str) {
-    json::raw(out, "{\"decision\":false,\"context\":{\"error\":{\"status\":");
+    json::raw(
+        out,
+        "{\"decision\":false,\"context\":{\"error\":{\"status\":",
+    );
     json::integer(out, status);
     json::raw(out, ",\"message\":");
     json::string(out, message);
@@ -300,14 +308,24 @@ mod tests {
             br#"{"options":{"evaluations_semantic":"sometimes"},"evaluations":[]}"#,
             br#"{"evaluations":[{},{},{}]}"#,
         ] {
-            assert!(Batch::parse(body, 2).is_err(), "{}", String::from_utf8_lossy(body));
+            assert!(
+                Batch::parse(body, 2).is_err(),
+                "{}",
+                String::from_utf8_lossy(body)
+            );
         }
     }
 
     #[test]
     fn without_evaluations_there_is_no_list() {
         assert!(Batch::parse(b"{}", 2).unwrap().items.is_none());
-        assert!(Batch::parse(br#"{"evaluations":[]}"#, 2).unwrap().items.unwrap().is_empty());
+        assert!(
+            Batch::parse(br#"{"evaluations":[]}"#, 2)
+                .unwrap()
+                .items
+                .unwrap()
+                .is_empty()
+        );
     }
 
     #[test]

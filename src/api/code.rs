@@ -94,12 +94,12 @@ impl ErrorCode {
             Self::Unauthenticated => ("unauthenticated", 401, "The credentials are not valid"),
             Self::PermissionDenied => ("permission_denied", 403, "This is not permitted"),
             Self::NotFound => ("not_found", 404, "There is nothing here"),
-            Self::MethodNotAllowed => (
-                "method_not_allowed",
-                405,
-                "The method is not allowed here",
+            Self::MethodNotAllowed => ("method_not_allowed", 405, "The method is not allowed here"),
+            Self::RequestTimeout => (
+                "request_timeout",
+                408,
+                "The request took too long to arrive",
             ),
-            Self::RequestTimeout => ("request_timeout", 408, "The request took too long to arrive"),
             Self::RevisionNotReached => (
                 "revision_not_reached",
                 409,
@@ -111,7 +111,9 @@ impl ErrorCode {
                 409,
                 "A request with this idempotency key is running",
             ),
-            Self::PreconditionFailed => ("precondition_failed", 412, "A precondition does not hold"),
+            Self::PreconditionFailed => {
+                ("precondition_failed", 412, "A precondition does not hold")
+            }
             Self::UriTooLong => ("uri_too_long", 414, "The URI is too long"),
             Self::PolicyInvalid => ("policy_invalid", 422, "The policy is not valid"),
             Self::IdempotencyKeyReused => (

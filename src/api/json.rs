@@ -78,7 +78,13 @@ pub fn list<T>(
 mod tests {
     #[test]
     fn strings_read_back_as_they_were() {
-        for text in ["", "plain", "q\"b\\s/\n\r\t\u{0}\u{1f}\u{7f}", "ünï \u{1F600}", "\""] {
+        for text in [
+            "",
+            "plain",
+            "q\"b\\s/\n\r\t\u{0}\u{1f}\u{7f}",
+            "ünï \u{1F600}",
+            "\"",
+        ] {
             let mut out = Vec::new();
             super::string(&mut out, text);
             let back: String = serde_json::from_slice(&out).unwrap();
@@ -91,7 +97,10 @@ mod tests {
         for value in [0.0, 1.0, 99.95, 1e300, -2.5e-7] {
             let mut out = Vec::new();
             super::double(&mut out, value);
-            assert_eq!(serde_json::from_slice::<f64>(&out).unwrap().to_bits(), value.to_bits());
+            assert_eq!(
+                serde_json::from_slice::<f64>(&out).unwrap().to_bits(),
+                value.to_bits()
+            );
         }
         let mut out = Vec::new();
         super::double(&mut out, f64::NAN);

@@ -141,12 +141,26 @@ pub fn merge(
     variables.sort();
     for (name, text) in variables {
         if let Some(path) = variable_path(keys, &name, &mut errors) {
-            set_text(keys, &mut merged, &path, &text, &Origin::Environment(name), &mut errors);
+            set_text(
+                keys,
+                &mut merged,
+                &path,
+                &text,
+                &Origin::Environment(name),
+                &mut errors,
+            );
         }
     }
     for flag in flags {
         let origin = Origin::Flag(flag.name.to_owned());
-        set_text(keys, &mut merged, flag.path, &flag.value, &origin, &mut errors);
+        set_text(
+            keys,
+            &mut merged,
+            flag.path,
+            &flag.value,
+            &origin,
+            &mut errors,
+        );
     }
     if errors.is_empty() {
         Ok(merged)
@@ -281,7 +295,9 @@ fn variable_path(keys: &[Key], name: &str, errors: &mut Vec<SettingsError>) -> O
 pub fn variable_name(path: &str) -> String {
     format!(
         "LICTOR_{}",
-        path.replace("[]", ".0").replace('.', "__").to_ascii_uppercase()
+        path.replace("[]", ".0")
+            .replace('.', "__")
+            .to_ascii_uppercase()
     )
 }
 

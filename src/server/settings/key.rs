@@ -143,9 +143,9 @@ fn known(text: &str, words: &[&'static str]) -> Result<String, String> {
 
 /// Credentials do not belong in a URL: it is printed and logged.
 fn check_url(text: &str) -> Result<(), String> {
-    let authority = text
-        .split_once("://")
-        .map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    let authority = text.split_once("://").map_or("", |(_, rest)| {
+        rest.split(['/', '?', '#']).next().unwrap_or_default()
+    });
     if authority.contains('@') {
         Err("a URL here may not carry credentials: use the `*_file` key beside it".to_owned())
     } else {
@@ -216,7 +216,10 @@ pub(super) fn unknown(keys: &[Key], path: &str) -> String {
     siblings.dedup();
     match closest(name, siblings.iter().copied()) {
         Some(near) => format!("unknown key `{path}`: did you mean `{near}`?"),
-        None => format!("unknown key `{path}`: expected one of {}", siblings.join(", ")),
+        None => format!(
+            "unknown key `{path}`: expected one of {}",
+            siblings.join(", ")
+        ),
     }
 }
 
@@ -228,7 +231,9 @@ pub fn schema(title: &str, keys: &[Key]) -> Value {
         let mut place = &mut root;
         let mut steps = key.path.split('.').peekable();
         while let Some(step) = steps.next() {
-            let (name, list) = step.strip_suffix("[]").map_or((step, false), |name| (name, true));
+            let (name, list) = step
+                .strip_suffix("[]")
+                .map_or((step, false), |name| (name, true));
             let fresh = if steps.peek().is_none() {
                 let mut leaf = key.kind.schema();
                 if let Value::Object(members) = &mut leaf {

@@ -3,13 +3,41 @@ use serde_json::json;
 use super::*;
 
 const KEYS: &[Key] = &[
-    Key { path: "tenant", kind: Kind::Text, help: "" },
-    Key { path: "limits.body_bytes", kind: Kind::Size, help: "" },
-    Key { path: "limits.header_timeout", kind: Kind::Duration, help: "" },
-    Key { path: "listeners.http.address", kind: Kind::OptionalText, help: "" },
-    Key { path: "sources[].name", kind: Kind::Text, help: "" },
-    Key { path: "sources[].url", kind: Kind::Url, help: "" },
-    Key { path: "fail_open", kind: Kind::Words(&["access"]), help: "" },
+    Key {
+        path: "tenant",
+        kind: Kind::Text,
+        help: "",
+    },
+    Key {
+        path: "limits.body_bytes",
+        kind: Kind::Size,
+        help: "",
+    },
+    Key {
+        path: "limits.header_timeout",
+        kind: Kind::Duration,
+        help: "",
+    },
+    Key {
+        path: "listeners.http.address",
+        kind: Kind::OptionalText,
+        help: "",
+    },
+    Key {
+        path: "sources[].name",
+        kind: Kind::Text,
+        help: "",
+    },
+    Key {
+        path: "sources[].url",
+        kind: Kind::Url,
+        help: "",
+    },
+    Key {
+        path: "fail_open",
+        kind: Kind::Words(&["access"]),
+        help: "",
+    },
 ];
 
 fn defaults() -> Value {
@@ -57,13 +85,22 @@ fn later_layers_win_and_values_know_their_origin() {
             "sources": [{"name": "main", "url": "http://b"}], "fail_open": ["access"]
         })
     );
-    assert_eq!(merged.origin("tenant"), Origin::File("lictor.yaml".into(), 1));
-    assert_eq!(merged.origin("sources[0].name"), Origin::File("lictor.yaml".into(), 6));
+    assert_eq!(
+        merged.origin("tenant"),
+        Origin::File("lictor.yaml".into(), 1)
+    );
+    assert_eq!(
+        merged.origin("sources[0].name"),
+        Origin::File("lictor.yaml".into(), 6)
+    );
     assert_eq!(
         merged.origin("limits.header_timeout").to_string(),
         "environment LICTOR_LIMITS__HEADER_TIMEOUT"
     );
-    assert_eq!(merged.origin("listeners.http.address").to_string(), "flag --http");
+    assert_eq!(
+        merged.origin("listeners.http.address").to_string(),
+        "flag --http"
+    );
     assert_eq!(merged.origin("listeners.http.other"), Origin::Default);
 }
 
@@ -117,7 +154,10 @@ fn the_schema_names_every_key() {
         schema["properties"]["sources"]["items"]["properties"]["url"]["type"],
         "string"
     );
-    assert_eq!(schema["properties"]["limits"]["additionalProperties"], false);
+    assert_eq!(
+        schema["properties"]["limits"]["additionalProperties"],
+        false
+    );
     assert_eq!(
         schema["properties"]["listeners"]["properties"]["http"]["properties"]["address"]["type"],
         json!(["string", "null"])

@@ -44,7 +44,12 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 #[must_use]
 pub fn format_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
-    for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
+    for (unit, size) in [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+    ] {
         if millis > 0 && millis % size == 0 {
             return format!("{}{unit}", millis / size);
         }
@@ -117,7 +122,10 @@ pub mod optional_duration {
     /// # Errors
     ///
     /// The serializer's.
-    #[expect(clippy::ref_option, reason = "serde's `with` passes the field by reference")]
+    #[expect(
+        clippy::ref_option,
+        reason = "serde's `with` passes the field by reference"
+    )]
     pub fn serialize<S: Serializer>(
         value: &Option<Duration>,
         serializer: S,
@@ -147,7 +155,17 @@ mod tests {
             assert_eq!(duration.as_millis(), millis, "{text}");
             assert_eq!(format_duration(duration), written);
         }
-        for text in ["", "5", "m", "-5s", "5 m", "5y", "1.5s", "99999999999999999999s", "ä"] {
+        for text in [
+            "",
+            "5",
+            "m",
+            "-5s",
+            "5 m",
+            "5y",
+            "1.5s",
+            "99999999999999999999s",
+            "ä",
+        ] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
     }

@@ -77,14 +77,17 @@ impl<'t> Reader<'t> {
         if depth > MAX_DEPTH {
             return Err(at(span, "nested too deep"));
         }
-        self.lines.entry(path.to_owned()).or_insert(span.start.line());
+        self.lines
+            .entry(path.to_owned())
+            .or_insert(span.start.line());
         match event {
             Event::Scalar(text, style, 0, None) => Ok(scalar(&text, style)),
             Event::SequenceStart(_, 0, None) => self.sequence(path, depth),
             Event::MappingStart(_, 0, None) => self.mapping(path, depth),
-            Event::Scalar(..) | Event::SequenceStart(..) | Event::MappingStart(..) | Event::Alias(_) => {
-                Err(at(span, "anchors, aliases and tags are not supported here"))
-            }
+            Event::Scalar(..)
+            | Event::SequenceStart(..)
+            | Event::MappingStart(..)
+            | Event::Alias(_) => Err(at(span, "anchors, aliases and tags are not supported here")),
             _ => Err(at(span, "a value is expected")),
         }
     }
