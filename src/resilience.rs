@@ -1,1 +1,7 @@
-//! Placeholder of the layout; filled by its owner.
+//! Living with others' failures: the circuit breaker and the jittered backoff.
+
+mod backoff;
+mod breaker;
+
+pub use backoff::Backoff;
+pub use breaker::{Breaker, BreakerSettings, BreakerStatus, Permit, Rejected, State};
