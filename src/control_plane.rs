@@ -3,7 +3,9 @@
 //! A write commits a change, its number and a publication job in one transaction; a worker turns the
 //! job into a signed bundle, verifies and loads its own output, and only then moves the tenant's pointer.
 
+mod clock;
 mod config;
+mod store;
 
 use std::net::SocketAddr;
 

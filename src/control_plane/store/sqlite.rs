@@ -1,0 +1,103 @@
+//! The embedded database: one writer at a time, many readers, migrations beside it.
+//!
+//! Everything else here is functions over a connection, one file per table, so that a change, its
+//! number, its job and its idempotency row share one transaction.
+
+pub mod bundles;
+pub mod idempotency;
+pub mod numbers;
+pub mod policies;
+pub mod sidecars;
+pub mod versions;
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{SqlSafeStr, Sqlite, SqlitePool};
+
+use super::StoreError;
+
+/// How long a statement waits for a lock that another process holds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request waits for a connection before it fails.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
+const READERS: u32 = 8;
+
+/// The database file.
+#[derive(Clone, Debug)]
+pub struct Store {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+/// A transaction that holds the write lock from its start. Dropped = rolled back.
+pub type Writing = sqlx::Transaction<'static, Sqlite>;
+
+/// A consistent view.
+pub type Reading = sqlx::Transaction<'static, Sqlite>;
+
+impl Store {
+    /// Opens or creates the file and brings it to this version.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened or migrated.
+    pub async fn open(file: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A caller that got a success has a durable write, so every commit is synced.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options.clone())
+            .await?;
+        migrations().run(&writer).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options.pragma("query_only", "ON"))
+            .await?;
+        Ok(Self { writer, readers })
+    }
+
+    /// Starts a write; waits for the one before it.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or the wait grows too long.
+    pub async fn write(&self) -> Result<Writing, StoreError> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Starts a read of one moment.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn read(&self) -> Result<Reading, StoreError> {
+        Ok(self.readers.begin().await?)
+    }
+
+    /// Closes the file, once nothing uses it any more.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+fn migrations() -> Migrator {
+    Migrator::with_migrations(vec![Migration::new(
+        1,
+        "registry".into(),
+        MigrationType::Simple,
+        include_str!("sqlite/migrations/0001_registry.sql").into_sql_str(),
+        false,
+    )])
+}
