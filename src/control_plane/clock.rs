@@ -11,7 +11,9 @@ static LAST: AtomicI64 = AtomicI64::new(0);
 pub fn now() -> Timestamp {
     let micros = SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
+        .map_or(0, |since| {
+            i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+        });
     let last = LAST
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| {
             Some(micros.max(last.saturating_add(1)))

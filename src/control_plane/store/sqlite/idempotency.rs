@@ -89,12 +89,11 @@ pub async fn answer(
     claim: &str,
     reply: &str,
 ) -> Result<bool, StoreError> {
-    let done =
-        sqlx::query("UPDATE idempotency SET reply = $2 WHERE claim = $1 AND reply IS NULL")
-            .bind(claim)
-            .bind(reply)
-            .execute(connection)
-            .await?;
+    let done = sqlx::query("UPDATE idempotency SET reply = $2 WHERE claim = $1 AND reply IS NULL")
+        .bind(claim)
+        .bind(reply)
+        .execute(connection)
+        .await?;
     Ok(done.rows_affected() == 1)
 }
 

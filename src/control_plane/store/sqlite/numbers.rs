@@ -55,12 +55,11 @@ pub async fn take(
     tenant: &TenantId,
     stamp: &Stamp,
 ) -> Result<u64, StoreError> {
-    let row = sqlx::query(
-        "UPDATE tenants SET number = number + 1 WHERE tenant = $1 RETURNING number",
-    )
-    .bind(tenant.as_str())
-    .fetch_one(&mut *connection)
-    .await?;
+    let row =
+        sqlx::query("UPDATE tenants SET number = number + 1 WHERE tenant = $1 RETURNING number")
+            .bind(tenant.as_str())
+            .fetch_one(&mut *connection)
+            .await?;
     let number = record::number(&row, "number")?;
     insert_job(connection, tenant, number, stamp).await?;
     Ok(number)
@@ -76,8 +75,8 @@ pub async fn advance(
 ) -> Result<u64, StoreError> {
     let before = current(connection, tenant).await?;
     if to > before {
-        let wanted = i64::try_from(to)
-            .map_err(|_| StoreError::unreadable("number", to.to_string()))?;
+        let wanted =
+            i64::try_from(to).map_err(|_| StoreError::unreadable("number", to.to_string()))?;
         sqlx::query("UPDATE tenants SET number = $2 WHERE tenant = $1")
             .bind(tenant.as_str())
             .bind(wanted)
