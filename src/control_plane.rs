@@ -9,7 +9,7 @@ mod store;
 
 use std::net::SocketAddr;
 
-pub use config::{Authentication, BundleKey, Config, Issuer, Limits, Tls};
+pub use config::{Authentication, BundleKey, Config, Limits, Tls};
 
 /// A control plane whose store is open and whose listener is bound.
 #[derive(Debug)]

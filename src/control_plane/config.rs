@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::identity::TrustedIssuer;
 use crate::model::TenantId;
 
 /// Everything the control plane needs to know. `build` checks it.
@@ -51,20 +52,9 @@ pub struct BundleKey {
 #[derive(Clone, Debug)]
 pub enum Authentication {
     /// Bearer tokens of these issuers; at least one.
-    Tokens(Vec<Issuer>),
+    Tokens(Vec<TrustedIssuer>),
     /// Nobody proves anything: every caller may do everything. On loopback only.
     InsecureNone,
-}
-
-/// Whose tokens are believed.
-#[derive(Clone, Debug)]
-pub struct Issuer {
-    /// The token's `iss`.
-    pub name: String,
-    /// One of the token's `aud` must be among these.
-    pub audiences: Vec<String>,
-    /// PEM of the Ed25519 public key.
-    pub public_key_file: PathBuf,
 }
 
 /// Bounds on what comes in.
