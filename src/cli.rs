@@ -1,1 +1,62 @@
-//! Placeholder of the layout; filled by its owner.
+//! The command line: one file per command. Each has its `Args` and a `run`.
+//!
+//! Exit codes: 0 = done, 1 = failed (or what was checked is not in order), 2 = wrong usage.
+
+mod completions;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  lictor up                                  everything in one process, to try it
+  lictor up --data-dir ./lictor-data         the same, kept for the next run
+  lictor completions bash > lictor.bash      completion for your shell
+
+`lictor <command> --help` shows the options of a command, with examples.";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lictor",
+    version,
+    about = "Policy decisions beside the application: a per-pod sidecar and its control plane",
+    after_help = EXAMPLES,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the completion script of a shell
+    Completions(completions::Args),
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    ///
+    /// What kept it from being done, to be shown to the user.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Completions(args) => completions::run(&args),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+}
