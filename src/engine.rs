@@ -13,7 +13,7 @@ pub mod value;
 pub use data::{Data, DataBuilder, DataError};
 pub use expression::{CompileError, Expression};
 pub use program::{
-    AccessRequest, Compiler, Content, Context, DuplicateMembers, EvaluateError, HttpAccess,
-    HttpHeader, HttpRequest, Limits, Program, Scratch, TestFailure,
+    AccessRequest, CompileErrors, Compiler, Content, Context, DuplicateMembers, EvaluateError,
+    HttpAccess, HttpHeader, HttpRequest, Limits, Program, Scratch, TestCount, TestFailure,
 };
 pub use value::Value;

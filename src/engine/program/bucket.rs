@@ -1,0 +1,53 @@
+//! From a key to a variant: the bucketing of Unleash (`hash: murmur3`) and the registry's A/B rule (`hash: md5`).
+//!
+//! Unleash: `murmur3_x86_32("<group>:<key>", seed) mod N + 1`; see its client specification.
+
+use md5::{Digest as _, Md5};
+
+use crate::model::Group;
+
+use super::murmur3::murmur3_x86_32;
+
+/// Unleash's seed for variants; gradual rollout uses seed 0.
+const VARIANT_SEED: u32 = 86_028_157;
+
+/// The bucket of `key`, from 1 to `buckets`. Zero buckets count as one.
+fn normalized(key: &str, group: &str, buckets: u64, seed: u32) -> u64 {
+    let bytes = group
+        .bytes()
+        .chain(std::iter::once(b':'))
+        .chain(key.bytes());
+    u64::from(murmur3_x86_32(bytes, seed)) % buckets.max(1) + 1
+}
+
+/// Whether `key` lies within the first `percent` of a hundred.
+pub(super) fn in_rollout(key: &str, group: &str, percent: u32) -> bool {
+    percent > 0 && normalized(key, group, 100, 0) <= u64::from(percent)
+}
+
+/// The index of the variant that `key` falls into; None where the weights sum to nothing.
+pub(super) fn variant(key: &str, group: &str, weights: &[u32]) -> Option<usize> {
+    let total: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
+    if total == 0 {
+        return None;
+    }
+    let bucket = normalized(key, group, total, VARIANT_SEED);
+    let mut reached = 0;
+    weights.iter().position(|weight| {
+        reached += u64::from(*weight);
+        reached >= bucket
+    })
+}
+
+/// The registry's group: the MD5 of the key as one number, even = A, odd = B.
+pub(super) fn md5_group(key: &str) -> Group {
+    let digest = Md5::digest(key.as_bytes());
+    if digest.last().is_some_and(|byte| byte % 2 == 1) {
+        Group::B
+    } else {
+        Group::A
+    }
+}
+
+#[cfg(test)]
+mod tests;
