@@ -108,7 +108,12 @@ fn unleash_rollouts() {
         for case in cases {
             let got =
                 feature(&file, case).is_some_and(|feature| enabled(feature, &case["context"]));
-            assert_eq!(Value::Bool(got), case["expectedResult"], "{}", case["description"]);
+            assert_eq!(
+                Value::Bool(got),
+                case["expectedResult"],
+                "{}",
+                case["description"]
+            );
         }
     }
 }
@@ -147,6 +152,11 @@ fn unleash_variants() {
                 text(&variants[index], "name")
             });
         let expected = text(&case["expectedResult"], "name");
-        assert_eq!(got.or(Some("disabled")), expected, "{}", case["description"]);
+        assert_eq!(
+            got.or(Some("disabled")),
+            expected,
+            "{}",
+            case["description"]
+        );
     }
 }
