@@ -57,7 +57,12 @@ pub struct Frame<'a> {
     pub arena: &'a Bump,
     /// Steps left.
     pub steps: Cell<u64>,
+    variables: &'a Variables,
+    memo: &'a [Cell<Memo<'a>>],
 }
+
+/// The value of a variable in this document and decision, once it was needed.
+type Memo<'a> = Option<Result<Value<'a>, Failure<'a>>>;
 
 /// `slot` must equal one of `values` for the expression to hold; `absent` is its outcome where the
 /// slot is absent. What the candidate index is built from.
@@ -116,17 +121,27 @@ pub fn compile_variables(
     todo!()
 }
 
+static NO_VARIABLES: Variables = Variables {};
+
 impl<'a> Frame<'a> {
-    /// A frame that has entered no document yet.
+    /// A frame without variables, with `steps` to spend.
     #[must_use]
     pub fn new(
-        _slots: &'a Slots<'a>,
-        _data: &'a Data,
-        _now: Timestamp,
-        _arena: &'a Bump,
-        _steps: u64,
+        slots: &'a Slots<'a>,
+        data: &'a Data,
+        now: Timestamp,
+        arena: &'a Bump,
+        steps: u64,
     ) -> Self {
-        todo!()
+        Self {
+            slots,
+            data,
+            now,
+            arena,
+            steps: Cell::new(steps),
+            variables: &NO_VARIABLES,
+            memo: &[],
+        }
     }
 
     /// Starts a document: its variables are evaluated at most once until the next `enter`.

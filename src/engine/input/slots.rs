@@ -1,0 +1,159 @@
+//! The values of one request. Pages of slots come from the arena when the first of their slots is set,
+//! so that starting a request costs a few bytes per hundred paths and resetting costs nothing.
+
+use std::cell::Cell;
+
+use bumpalo::Bump;
+
+use crate::engine::program::DuplicateMembers;
+use crate::engine::value::Value;
+
+use super::scan::Scanner;
+use super::{InputError, Layout, Root, Slot};
+
+const PAGE: usize = 16;
+
+/// What is known about a path of this request.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Entry<'a> {
+    /// Nothing there: the member is missing, or its parent is no object.
+    Absent,
+    /// An object that nobody reads as a whole.
+    Object,
+    /// A value that is no object, and that nobody reads.
+    Other,
+    Value(Value<'a>),
+}
+
+type Page<'a> = [Cell<Entry<'a>>; PAGE];
+
+/// The values of one request. Lives in the arena of the decision and is dropped with it.
+#[derive(Debug)]
+pub struct Slots<'a> {
+    pages: &'a [Cell<Option<&'a Page<'a>>>],
+    arena: &'a Bump,
+}
+
+impl<'a> Slots<'a> {
+    /// Slots without any value, in `arena`.
+    pub fn new(layout: &Layout, arena: &'a Bump) -> Self {
+        let pages = layout.len().div_ceil(PAGE);
+        Self {
+            pages: arena.alloc_slice_fill_with(pages, |_| Cell::new(None)),
+            arena,
+        }
+    }
+
+    /// The value at `slot`; None where the request has none there (or a parent is no object).
+    #[must_use]
+    pub fn get(&self, slot: Slot) -> Option<Value<'a>> {
+        match self.entry(slot) {
+            Entry::Value(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Whether the request has a value at `slot`, kept or not.
+    #[must_use]
+    pub fn contains(&self, slot: Slot) -> bool {
+        !matches!(self.entry(slot), Entry::Absent)
+    }
+
+    /// Whether the value at `slot` is an object (so that a member may be missing from it).
+    #[must_use]
+    pub fn is_object(&self, slot: Slot) -> bool {
+        match self.entry(slot) {
+            Entry::Object => true,
+            Entry::Value(value) => value.as_map().is_some(),
+            Entry::Absent | Entry::Other => false,
+        }
+    }
+
+    /// Sets `root` from JSON `text` in one pass; what it held before is forgotten. Takes `&self` (cells
+    /// inside): the captures of a path template change while a frame borrows the slots.
+    ///
+    /// # Errors
+    ///
+    /// Text that is no JSON, nested deeper than `max_depth`, or with a duplicate of a member that is read
+    /// (where `duplicates` says so).
+    pub fn fill(
+        &self,
+        layout: &Layout,
+        root: Root,
+        text: &'a [u8],
+        arena: &'a Bump,
+        max_depth: usize,
+        duplicates: DuplicateMembers,
+    ) -> Result<(), InputError> {
+        let text = std::str::from_utf8(text).map_err(|error| InputError {
+            message: "invalid UTF-8",
+            offset: error.valid_up_to(),
+        })?;
+        self.clear(layout, Layout::root(root));
+        Scanner::new(text, arena, layout, max_depth, duplicates).document(self, Layout::root(root))
+    }
+
+    /// Sets one path below `root`, and the paths below it, to a value that did not come as JSON.
+    /// Unknown paths are ignored; parents become objects.
+    pub fn set(&self, layout: &Layout, root: Root, path: &[&str], value: Value<'a>) {
+        let mut slot = Layout::root(root);
+        for name in path {
+            if !self.contains(slot) {
+                self.put(slot, Entry::Object);
+            }
+            match layout.find(slot, name) {
+                Some(child) => slot = child,
+                None => return,
+            }
+        }
+        self.spread(layout, slot, value);
+    }
+
+    /// Puts `value` at `slot` and its members at the slots below.
+    pub(super) fn spread(&self, layout: &Layout, slot: Slot, value: Value<'a>) {
+        self.put(slot, Entry::Value(value));
+        let Some(map) = value.as_map() else { return };
+        for (name, child) in layout.children(slot) {
+            if let Some(member) = map.get_str(name) {
+                self.spread(layout, Slot(*child), member);
+            }
+        }
+    }
+
+    /// Forgets `slot` and everything below it.
+    pub(super) fn clear(&self, layout: &Layout, slot: Slot) {
+        if !self.contains(slot) {
+            return;
+        }
+        self.put(slot, Entry::Absent);
+        for (_, child) in layout.children(slot) {
+            self.clear(layout, Slot(*child));
+        }
+    }
+
+    pub(super) fn entry(&self, slot: Slot) -> Entry<'a> {
+        let index = slot.0 as usize;
+        self.pages
+            .get(index / PAGE)
+            .and_then(Cell::get)
+            .and_then(|page| page.get(index % PAGE))
+            .map_or(Entry::Absent, Cell::get)
+    }
+
+    pub(super) fn put(&self, slot: Slot, entry: Entry<'a>) {
+        let index = slot.0 as usize;
+        let Some(place) = self.pages.get(index / PAGE) else {
+            return;
+        };
+        let page = place.get().unwrap_or_else(|| {
+            let page: &'a Page<'a> = self
+                .arena
+                .alloc_with(|| std::array::from_fn(|_| Cell::new(Entry::Absent)));
+            place.set(Some(page));
+            page
+        });
+        if let Some(place) = page.get(index % PAGE) {
+            place.set(entry);
+        }
+    }
+}
