@@ -1,1 +1,2 @@
 //! Placeholder of the layout; filled by its owner.
+pub mod forward;
