@@ -1,2 +1,4 @@
-//! Placeholder of the layout; filled by its owner.
+//! The sidecar: configuration in, a running decision point out.
+
+pub mod config;
 pub mod forward;

@@ -42,7 +42,7 @@ impl Kind {
     /// The value as it is kept (sizes become numbers).
     pub(super) fn check(self, value: &Value) -> Result<Value, String> {
         match (self, value) {
-            (Self::OptionalText | Self::OptionalDuration, Value::Null)
+            (Self::OptionalText | Self::OptionalDuration | Self::Url, Value::Null)
             | (Self::Boolean, Value::Bool(_)) => Ok(value.clone()),
             (Self::Integer | Self::Size, Value::Number(number)) if number.is_u64() => {
                 Ok(value.clone())

@@ -1,0 +1,359 @@
+//! What the sidecar is told: plain data with defaults that bind to loopback and open nothing.
+//!
+//! Comes from a file, `LICTOR_` variables and flags ([`load`]), or is made by a program ([`Config::new`]).
+
+mod check;
+mod keys;
+mod load;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::server::settings::units::{duration, optional_duration};
+
+pub use check::{Address, ConfigError};
+pub use keys::{KEYS, schema};
+pub use load::{Loaded, load};
+
+/// Everything the sidecar needs to know; `sidecar::Sidecar::build` checks it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The one tenant that this sidecar serves. Required.
+    pub tenant: String,
+    pub listeners: Listeners,
+    /// Where bundles come from; at least one.
+    pub sources: Vec<SourceConfig>,
+    /// The label that every bundle must carry; None = not compared.
+    pub constitutional_hash: Option<String>,
+    #[serde(with = "duration")]
+    pub clock_skew: Duration,
+    /// How long a rejected bundle is remembered.
+    #[serde(with = "duration")]
+    pub retry_rejected: Duration,
+    /// `/health/fresh` fails above this age.
+    #[serde(with = "optional_duration")]
+    pub max_bundle_age: Option<Duration>,
+    /// The keyring file. Required.
+    pub keyring: String,
+    pub cache: CacheConfig,
+    pub upstream: UpstreamConfig,
+    pub limits: LimitsConfig,
+    pub access: AccessConfig,
+    pub authzen: AuthzenConfig,
+    pub identity: IdentityConfig,
+    /// The kinds of decision that are answered "yes" where no decision can be had.
+    pub fail_open: Vec<FailOpen>,
+    pub log: LogConfig,
+    /// Serving threads; 0 = one per processor.
+    pub threads: usize,
+}
+
+/// Where the sidecar listens.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listeners {
+    pub http: HttpListener,
+    pub admin: AdminListener,
+}
+
+/// The main listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpListener {
+    /// None = no TCP.
+    pub address: Option<String>,
+    /// A Unix socket, made with mode 0600.
+    pub unix: Option<String>,
+    /// PEM files; both or none.
+    pub tls_cert_file: Option<String>,
+    pub tls_key_file: Option<String>,
+    /// Plain text beyond loopback.
+    pub insecure_plaintext: bool,
+    /// Origins that browsers may call from.
+    pub allowed_origins: Vec<String>,
+}
+
+/// The admin listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminListener {
+    pub address: Option<String>,
+    pub unix: Option<String>,
+    pub insecure_plaintext: bool,
+    /// The token that opens more than health and metrics beyond loopback.
+    pub token_file: Option<String>,
+}
+
+/// A place that bundles come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SourceConfig {
+    pub name: String,
+    /// `http(s)://` of an archive, or a path (or `file://`) of an archive or a folder of them.
+    pub url: String,
+    pub token_file: Option<String>,
+    /// PEM of the certificate authorities to trust instead of the platform's.
+    pub ca_file: Option<String>,
+    /// How often to ask where the source cannot wait.
+    #[serde(with = "duration")]
+    pub poll: Duration,
+    /// How long the source may hold a request back; 0 = do not ask it to.
+    #[serde(with = "duration")]
+    pub wait: Duration,
+    /// `lictor`.
+    pub profile: String,
+    /// Bundles below this number are refused.
+    pub min_number: u64,
+}
+
+/// The last known good on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheConfig {
+    /// A folder, or `none` in so many words. Required.
+    pub dir: String,
+    pub on_error: OnError,
+}
+
+/// What a bundle that cannot be persisted does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// Decides all the same; persisting is tried again.
+    #[default]
+    Activate,
+    /// Stays out; the old one decides.
+    Keep,
+}
+
+/// Where writes go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpstreamConfig {
+    /// The control plane; None = writes are answered `upstream_unavailable`.
+    pub url: Option<String>,
+    pub ca_file: Option<String>,
+    /// From the first byte of a forwarded request to the head of its answer.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+    /// Forwarded requests at a time.
+    pub max_in_flight: usize,
+    /// Failures in a row that open the breaker.
+    pub breaker_failures: u32,
+    /// How long it stays open.
+    #[serde(with = "duration")]
+    pub breaker_open: Duration,
+}
+
+/// Bounds on what comes in and on what it may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Connections at a time, all listeners of the data plane together.
+    pub connections: usize,
+    /// Bytes of a request's head.
+    pub header_bytes: usize,
+    pub uri_bytes: usize,
+    /// Bytes of a decision's body.
+    pub body_bytes: usize,
+    pub input_depth: usize,
+    /// Evaluation steps of a decision.
+    pub steps: u64,
+    /// Items of an evaluations request.
+    pub batch_items: usize,
+    /// How long an evaluations request may compute.
+    #[serde(with = "duration")]
+    pub batch_time: Duration,
+    /// For the head of a request to arrive, and for an idle connection.
+    #[serde(with = "duration")]
+    pub header_timeout: Duration,
+    /// For the body of a decision to arrive.
+    #[serde(with = "duration")]
+    pub body_timeout: Duration,
+    /// How long requests may finish after a shutdown began.
+    #[serde(with = "duration")]
+    pub drain: Duration,
+}
+
+/// Access decisions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccessConfig {
+    pub when_no_policy: WhenNoPolicy,
+}
+
+/// The answer where no access policy is loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenNoPolicy {
+    #[default]
+    Deny,
+    Allow,
+}
+
+/// The AuthZEN doors.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthzenConfig {
+    /// The https URL under which callers know this decision point; None = no metadata.
+    pub policy_decision_point: Option<String>,
+}
+
+/// Whose tokens are believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IdentityConfig {
+    pub issuers: Vec<IssuerConfig>,
+}
+
+/// An issuer of tokens.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IssuerConfig {
+    /// The token's `iss`.
+    pub name: String,
+    /// One of them must be in the token's `aud`.
+    pub audience: Vec<String>,
+    /// PEM (or base64 of the raw bytes) of the Ed25519 public key.
+    pub public_key_file: String,
+}
+
+/// What may fail open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FailOpen {
+    /// access/check, AuthZEN and ext_authz together.
+    Access,
+}
+
+/// The log on standard error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    pub level: String,
+    /// `json` or `pretty`.
+    pub format: String,
+}
+
+impl Config {
+    /// A configuration with everything that has no default.
+    #[must_use]
+    pub fn new(tenant: &str, source: SourceConfig, keyring: PathBuf, cache_dir: PathBuf) -> Self {
+        Self {
+            tenant: tenant.to_owned(),
+            sources: vec![source],
+            keyring: keyring.to_string_lossy().into_owned(),
+            cache: CacheConfig {
+                dir: cache_dir.to_string_lossy().into_owned(),
+                on_error: OnError::default(),
+            },
+            ..Self::default()
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            tenant: String::new(),
+            listeners: Listeners::default(),
+            sources: Vec::new(),
+            constitutional_hash: Some("cdd01ef066bc6cf2".to_owned()),
+            clock_skew: Duration::from_mins(1),
+            retry_rejected: Duration::from_mins(10),
+            max_bundle_age: None,
+            keyring: String::new(),
+            cache: CacheConfig::default(),
+            upstream: UpstreamConfig::default(),
+            limits: LimitsConfig::default(),
+            access: AccessConfig::default(),
+            authzen: AuthzenConfig::default(),
+            identity: IdentityConfig::default(),
+            fail_open: Vec::new(),
+            log: LogConfig::default(),
+            threads: 0,
+        }
+    }
+}
+
+impl Default for HttpListener {
+    fn default() -> Self {
+        Self {
+            address: Some("127.0.0.1:8181".to_owned()),
+            unix: None,
+            tls_cert_file: None,
+            tls_key_file: None,
+            insecure_plaintext: false,
+            allowed_origins: Vec::new(),
+        }
+    }
+}
+
+impl Default for AdminListener {
+    fn default() -> Self {
+        Self {
+            address: Some("127.0.0.1:8282".to_owned()),
+            unix: None,
+            insecure_plaintext: false,
+            token_file: None,
+        }
+    }
+}
+
+impl Default for SourceConfig {
+    fn default() -> Self {
+        Self {
+            name: "main".to_owned(),
+            url: String::new(),
+            token_file: None,
+            ca_file: None,
+            poll: Duration::from_secs(30),
+            wait: Duration::from_secs(50),
+            profile: "lictor".to_owned(),
+            min_number: 0,
+        }
+    }
+}
+
+impl Default for UpstreamConfig {
+    fn default() -> Self {
+        Self {
+            url: None,
+            ca_file: None,
+            timeout: Duration::from_secs(30),
+            max_in_flight: 64,
+            breaker_failures: 5,
+            breaker_open: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            header_bytes: 32 * 1024,
+            uri_bytes: 8 * 1024,
+            body_bytes: 1024 * 1024,
+            input_depth: 64,
+            steps: 1_000_000,
+            batch_items: 1000,
+            batch_time: Duration::from_secs(1),
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(10),
+            drain: Duration::from_secs(25),
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: "json".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Layers into a [`Config`], and back into text that says where every value came from.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::server::settings::{self, Flag, MAX_FILE_BYTES, Merged, Origin};
+
+use super::{Config, ConfigError, KEYS};
+
+/// A configuration and where its values came from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: Config,
+    pub merged: Merged,
+}
+
+/// Reads `file` (where there is one), takes the process's variables and `flags`, and checks the result.
+///
+/// # Errors
+///
+/// Everything wrong, each with its origin.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+    flags: &[Flag],
+) -> Result<Loaded, ConfigError> {
+    let text = file.map(read).transpose()?;
+    let name = file.map(|path| path.display().to_string());
+    let defaults = serde_json::to_value(Config::default())
+        .map_err(|error| ConfigError::Invalid(error.to_string()))?;
+    let layer = name.as_deref().zip(text.as_deref());
+    let merged = settings::merge(KEYS, defaults, layer, environment, flags)?;
+    let config: Config = serde_json::from_value(merged.value.clone())
+        .map_err(|error| ConfigError::Invalid(error.to_string()))?;
+    config.check()?;
+    Ok(Loaded { config, merged })
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let failed = |reason: String| ConfigError::File {
+        path: path.to_owned(),
+        reason,
+    };
+    let size = std::fs::metadata(path)
+        .map_err(|error| failed(error.to_string()))?
+        .len();
+    if size > MAX_FILE_BYTES {
+        return Err(failed(format!("larger than {MAX_FILE_BYTES} bytes")));
+    }
+    std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))
+}
+
+impl Loaded {
+    /// A configuration that a program made itself: every value's origin is `default`.
+    #[must_use]
+    pub fn made(config: Config) -> Self {
+        Self {
+            merged: Merged {
+                value: serde_json::to_value(&config).unwrap_or_default(),
+                ..Merged::default()
+            },
+            config,
+        }
+    }
+
+    /// Every setting in effect as `{path: {value, origin}}`. There are no secrets in it: they are in files.
+    #[must_use]
+    pub fn effective(&self) -> Value {
+        let mut out = serde_json::Map::new();
+        let value = serde_json::to_value(&self.config).unwrap_or_default();
+        self.collect("", &value, &mut out);
+        Value::Object(out)
+    }
+
+    /// The same as YAML lines with the origin as a comment.
+    #[must_use]
+    pub fn print(&self) -> String {
+        let value = serde_json::to_value(&self.config).unwrap_or_default();
+        let mut out = String::new();
+        self.lines("", &value, 0, &mut out);
+        out
+    }
+
+    fn collect(&self, path: &str, value: &Value, out: &mut serde_json::Map<String, Value>) {
+        match value {
+            Value::Object(members) => {
+                for (name, value) in members {
+                    self.collect(&child(path, name), value, out);
+                }
+            }
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                for (index, value) in items.iter().enumerate() {
+                    self.collect(&format!("{path}[{index}]"), value, out);
+                }
+            }
+            leaf => {
+                let origin = self.merged.origin(path).to_string();
+                out.insert(
+                    path.to_owned(),
+                    serde_json::json!({"value": leaf, "origin": origin}),
+                );
+            }
+        }
+    }
+
+    fn lines(&self, path: &str, value: &Value, depth: usize, out: &mut String) {
+        let Value::Object(members) = value else {
+            return;
+        };
+        for (index, (name, value)) in members.iter().enumerate() {
+            let path = child(path, name);
+            let first_of_item = index == 0 && path.rsplit_once('.').is_some_and(|(parent, _)| parent.ends_with(']'));
+            let indent = if first_of_item {
+                format!("{}- ", "  ".repeat(depth.saturating_sub(1)))
+            } else {
+                "  ".repeat(depth)
+            };
+            match value {
+                Value::Object(_) => {
+                    out.push_str(&format!("{indent}{name}:\n"));
+                    self.lines(&path, value, depth + 1, out);
+                }
+                Value::Array(items) if items.iter().any(Value::is_object) => {
+                    out.push_str(&format!("{indent}{name}:\n"));
+                    for (index, item) in items.iter().enumerate() {
+                        self.lines(&format!("{path}[{index}]"), item, depth + 2, out);
+                    }
+                }
+                leaf => {
+                    let origin = match self.merged.origin(&path) {
+                        Origin::Default => String::new(),
+                        other => format!("  # {other}"),
+                    };
+                    out.push_str(&format!("{indent}{name}: {leaf}{origin}\n"));
+                }
+            }
+        }
+    }
+}
+
+fn child(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "tenant: acme\nkeyring: /k\ncache: {dir: none}\nsources:\n  - url: /bundles\n    poll: 5s\nlimits: {drain: 1s}\n";
+
+    fn loaded() -> Loaded {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sidecar.yaml");
+        std::fs::write(&path, FILE).unwrap();
+        load(Some(&path), std::iter::empty(), &[]).unwrap()
+    }
+
+    #[test]
+    fn what_is_printed_reads_back_as_the_same() {
+        let first = loaded();
+        assert_eq!(first.config.sources[0].name, "main");
+        let text = first.print();
+        assert!(text.contains("tenant: \"acme\"  # "), "{text}");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("again.yaml");
+        std::fs::write(&path, &text).unwrap();
+        let again = load(Some(&path), std::iter::empty(), &[]).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        assert_eq!(again.config, first.config);
+    }
+
+    #[test]
+    fn the_effective_configuration_names_origins() {
+        let effective = loaded().effective();
+        assert_eq!(effective["sources[0].poll"]["value"], "5s");
+        assert!(effective["sources[0].poll"]["origin"].as_str().unwrap().ends_with(":6"));
+        assert_eq!(effective["limits.steps"]["origin"], "default");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let error = load(Some(Path::new("/nowhere.yaml")), std::iter::empty(), &[]).unwrap_err();
+        assert!(error.to_string().contains("/nowhere.yaml"), "{error}");
+    }
+}
