@@ -1,5 +1,17 @@
 //! Listeners, limits, time-outs, drain, settings and telemetry that both programs share. Knows nothing of the
 //! domain.
 
+pub mod body;
+mod drain;
+pub mod guard;
+mod listen;
 pub mod secret;
+mod serve;
 pub mod settings;
+pub mod telemetry;
+mod tls;
+
+pub use drain::{Drain, Draining, Readiness, drain};
+pub use listen::{Accepting, BindError, Bound, Listener, Stream};
+pub use serve::{Connections, Door, Ended, Limits, serve};
+pub use tls::{TlsError, acceptor};

@@ -1,0 +1,165 @@
+//! Bodies: requests read within a limit and a time, replies that are bytes or a stream.
+
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::UnsyncBoxBody;
+
+/// Any error of a stream.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A reply's body.
+#[derive(Debug)]
+pub enum Body {
+    /// All of it.
+    Full(Bytes),
+    /// As it comes.
+    Stream(UnsyncBoxBody<Bytes, BoxError>),
+}
+
+impl Body {
+    /// Nothing.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self::Full(Bytes::new())
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Full(bytes.into())
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.get_mut() {
+            Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Stream(stream) => Pin::new(stream).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Full(bytes) => bytes.is_empty(),
+            Self::Stream(stream) => stream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Stream(stream) => stream.size_hint(),
+        }
+    }
+}
+
+/// Why a request's body is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    #[error("the body is larger than {0} bytes")]
+    TooLarge(usize),
+    #[error("the body did not arrive within {} ms", .0.as_millis())]
+    Timeout(Duration),
+    #[error("the body broke off")]
+    Broken,
+}
+
+/// Reads a whole body of at most `limit` bytes within `timeout`. A body that announces more is refused unread.
+/// Where all of it has arrived already no timer is made and nothing is copied.
+///
+/// # Errors
+///
+/// [`BodyError`].
+pub async fn read<B>(body: B, limit: usize, timeout: Duration) -> Result<Bytes, BodyError>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    if body.size_hint().lower() > limit as u64 {
+        return Err(BodyError::TooLarge(limit));
+    }
+    let mut collected = pin!(collect(body, limit));
+    let mut timer = None;
+    std::future::poll_fn(move |context| {
+        if let Poll::Ready(result) = collected.as_mut().poll(context) {
+            return Poll::Ready(result);
+        }
+        timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)))
+            .as_mut()
+            .poll(context)
+            .map(|()| Err(BodyError::Timeout(timeout)))
+    })
+    .await
+}
+
+async fn collect<B>(mut body: B, limit: usize) -> Result<Bytes, BodyError>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    let mut size = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else {
+            continue;
+        };
+        size += data.len();
+        if size > limit {
+            return Err(BodyError::TooLarge(limit));
+        }
+        if first.is_empty() {
+            first = data;
+        } else {
+            if rest.is_empty() {
+                rest.reserve(size);
+                rest.extend_from_slice(&first);
+            }
+            rest.extend_from_slice(&data);
+        }
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{Channel, Full};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_its_limit() {
+        let full = |text: &'static str| Full::new(Bytes::from_static(text.as_bytes()));
+        assert_eq!(read(full("abc"), 3, LONG).await.unwrap(), "abc");
+        assert_eq!(read(full("abcd"), 3, LONG).await, Err(BodyError::TooLarge(3)));
+        let (mut sender, body) = Channel::<Bytes>::new(4);
+        for part in ["ab", "", "cd"] {
+            sender.send_data(part.into()).await.unwrap();
+        }
+        drop(sender);
+        assert_eq!(read(body, 4, LONG).await.unwrap(), "abcd");
+        let (mut sender, body) = Channel::<Bytes>::new(4);
+        sender.send_data("ab".into()).await.unwrap();
+        sender.send_data("cd".into()).await.unwrap();
+        assert_eq!(read(body, 3, LONG).await, Err(BodyError::TooLarge(3)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_times_out() {
+        let (_sender, body) = Channel::<Bytes>::new(1);
+        assert_eq!(read(body, 3, LONG).await, Err(BodyError::Timeout(LONG)));
+    }
+}

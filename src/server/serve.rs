@@ -1,0 +1,196 @@
+//! The accept loop and the life of a connection: HTTP/1.1 with limits and time-outs, drained on demand.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::body::Body;
+use super::drain::Draining;
+use super::listen::{Bound, Listener, Stream};
+
+/// The answer to a request whose head did not arrive in time.
+const HEAD_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// Bounds of connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of a request's head: larger is 431.
+    pub header_bytes: usize,
+    /// For the head to arrive, and for an idle connection.
+    pub header_timeout: Duration,
+    /// How long requests may finish after the drain began.
+    pub drain: Duration,
+}
+
+/// Counts connections over all threads.
+#[derive(Clone, Debug)]
+pub struct Connections {
+    open: Arc<AtomicUsize>,
+    limit: usize,
+}
+
+struct Open(Arc<AtomicUsize>);
+
+impl Connections {
+    /// At most `limit` at a time; more are closed at once.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self {
+            open: Arc::default(),
+            limit,
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    fn enter(&self) -> Option<Open> {
+        let guard = Open(Arc::clone(&self.open));
+        (self.open.fetch_add(1, Ordering::Relaxed) < self.limit).then_some(guard)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Connections that were still busy when the drain's time was up.
+    pub aborted: usize,
+}
+
+/// What a handler is told beside the request.
+#[derive(Debug)]
+pub struct Door {
+    pub bound: Bound,
+}
+
+/// Serves a listener on the current thread's `LocalSet` until the drain ends it.
+///
+/// # Errors
+///
+/// When the runtime cannot take the socket.
+pub async fn serve<H, F>(
+    listener: Listener,
+    tls: Option<TlsAcceptor>,
+    limits: Limits,
+    connections: Connections,
+    mut draining: Draining,
+    handler: H,
+) -> std::io::Result<Ended>
+where
+    H: Fn(Request<Incoming>, Rc<Door>) -> F + Clone + 'static,
+    F: Future<Output = Response<Body>> + 'static,
+{
+    let door = Rc::new(Door {
+        bound: listener.bound().clone(),
+    });
+    let accepting = listener.into_tokio()?;
+    let mut running = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = draining.started() => break,
+            Some(_) = running.join_next() => {}
+            stream = accepting.accept() => {
+                let Some(open) = connections.enter() else {
+                    continue;
+                };
+                let (handler, door, tls) = (handler.clone(), Rc::clone(&door), tls.clone());
+                let draining = draining.clone();
+                running.spawn_local(async move {
+                    let service = move |request| handler(request, Rc::clone(&door));
+                    connect(stream, tls, limits, draining, service).await;
+                    drop(open);
+                });
+            }
+        }
+    }
+    drop(accepting);
+    let finished = tokio::time::timeout(limits.drain, async {
+        while running.join_next().await.is_some() {}
+    });
+    let aborted = if finished.await.is_ok() { 0 } else { running.len() };
+    running.shutdown().await;
+    Ok(Ended { aborted })
+}
+
+async fn connect<H, F>(
+    stream: Stream,
+    tls: Option<TlsAcceptor>,
+    limits: Limits,
+    draining: Draining,
+    service: H,
+) where
+    H: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Response<Body>>,
+{
+    match (stream, tls) {
+        (Stream::Unix(stream), _) => connection(stream, limits, draining, service).await,
+        (Stream::Tcp(stream), None) => connection(stream, limits, draining, service).await,
+        (Stream::Tcp(stream), Some(tls)) => {
+            match tokio::time::timeout(limits.header_timeout, tls.accept(stream)).await {
+                Ok(Ok(stream)) => connection(stream, limits, draining, service).await,
+                Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+                Err(_) => tracing::debug!("TLS handshake took too long"),
+            }
+        }
+    }
+}
+
+async fn connection<I, H, F>(io: I, limits: Limits, mut draining: Draining, service: H)
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+    H: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Response<Body>>,
+{
+    let service = service_fn(|request| {
+        let answer = service(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_header_size(limits.header_bytes)
+        // One flat write: replies are small, and gathering costs more than it saves.
+        .writev(false)
+        .half_close(false)
+        .serve_connection(TokioIo::new(io), service);
+    let result = tokio::select! {
+        result = &mut connection => result,
+        () = draining.started() => {
+            Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
+        }
+    };
+    if let Err(error) = result
+        && error.is_timeout()
+    {
+        let parts = connection.into_parts();
+        // An idle connection is closed in silence; half a head gets an answer.
+        if !parts.read_buf.is_empty() {
+            let mut io = parts.io.into_inner();
+            let _ = io.write_all(HEAD_TIMEOUT).await;
+            let _ = io.shutdown().await;
+        }
+    }
+}

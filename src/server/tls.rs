@@ -1,0 +1,53 @@
+//! TLS for listeners: certificate and key from PEM files, rustls with ring.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
+
+use super::secret;
+
+/// Why TLS cannot be offered.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("cannot read the certificates in `{path}`: {reason}")]
+    Certificate { path: String, reason: String },
+    #[error("cannot use the private key in `{path}`: {reason}")]
+    Key { path: String, reason: String },
+    #[error("certificate and private key cannot be used together: {0}")]
+    Pair(String),
+}
+
+/// An acceptor with the chain in `certificates` and its key in `key`.
+///
+/// # Errors
+///
+/// [`TlsError`].
+pub fn acceptor(certificates: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
+    let failed = |reason: String| TlsError::Certificate {
+        path: certificates.display().to_string(),
+        reason,
+    };
+    let chain = CertificateDer::pem_file_iter(certificates)
+        .map_err(|error| failed(error.to_string()))?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| failed(error.to_string()))?;
+    let failed = |reason: String| TlsError::Key {
+        path: key.display().to_string(),
+        reason,
+    };
+    let text = secret::read_private(key).map_err(|error| failed(error.to_string()))?;
+    let private = PrivateKeyDer::from_pem_slice(text.as_bytes())
+        .map_err(|error| failed(error.to_string()))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError::Pair(error.to_string()))?
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(|error| TlsError::Pair(error.to_string()))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
