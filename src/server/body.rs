@@ -129,7 +129,11 @@ where
             rest.extend_from_slice(&data);
         }
     }
-    Ok(if rest.is_empty() { first } else { rest.freeze() })
+    Ok(if rest.is_empty() {
+        first
+    } else {
+        rest.freeze()
+    })
 }
 
 #[cfg(test)]
@@ -155,7 +159,9 @@ mod tests {
             _: &mut Context<'_>,
         ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
             match self.parts.pop_front() {
-                Some(part) => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(part.as_bytes()))))),
+                Some(part) => {
+                    Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(part.as_bytes())))))
+                }
                 None if self.ends => Poll::Ready(None),
                 None => Poll::Pending,
             }
@@ -173,10 +179,19 @@ mod tests {
     async fn a_body_is_read_up_to_its_limit() {
         let full = |text: &str| Body::Full(Bytes::copy_from_slice(text.as_bytes()));
         assert_eq!(read(full("abc"), 3, LONG).await.unwrap(), "abc");
-        assert_eq!(read(full("abcd"), 3, LONG).await, Err(BodyError::TooLarge(3)));
+        assert_eq!(
+            read(full("abcd"), 3, LONG).await,
+            Err(BodyError::TooLarge(3))
+        );
         assert_eq!(read(full(""), 3, LONG).await.unwrap(), "");
-        assert_eq!(read(parts(&["ab", "", "cd", "e"]), 5, LONG).await.unwrap(), "abcde");
-        assert_eq!(read(parts(&["ab", "cd"]), 3, LONG).await, Err(BodyError::TooLarge(3)));
+        assert_eq!(
+            read(parts(&["ab", "", "cd", "e"]), 5, LONG).await.unwrap(),
+            "abcde"
+        );
+        assert_eq!(
+            read(parts(&["ab", "cd"]), 3, LONG).await,
+            Err(BodyError::TooLarge(3))
+        );
     }
 
     #[tokio::test]

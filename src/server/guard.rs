@@ -22,7 +22,10 @@ pub enum Refusal {
 /// [`Refusal`].
 pub fn check(request: &Parts, loopback: bool, allowed_origins: &[String]) -> Result<(), Refusal> {
     for origin in request.headers.get_all(ORIGIN) {
-        if !allowed_origins.iter().any(|allowed| origin == allowed.as_str()) {
+        if !allowed_origins
+            .iter()
+            .any(|allowed| origin == allowed.as_str())
+        {
             return Err(Refusal::Origin);
         }
     }
@@ -33,7 +36,10 @@ pub fn check(request: &Parts, loopback: bool, allowed_origins: &[String]) -> Res
         return Err(Refusal::Host);
     }
     for host in request.headers.get_all(HOST) {
-        if !host.to_str().is_ok_and(|host| is_loopback(without_port(host))) {
+        if !host
+            .to_str()
+            .is_ok_and(|host| is_loopback(without_port(host)))
+        {
             return Err(Refusal::Host);
         }
     }
@@ -42,7 +48,11 @@ pub fn check(request: &Parts, loopback: bool, allowed_origins: &[String]) -> Res
 
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
-        Some((name, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        Some((name, port))
+            if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            name
+        }
         _ => host,
     }
 }
@@ -76,10 +86,28 @@ mod tests {
 
     #[test]
     fn only_loopback_names_reach_a_loopback_listener() {
-        for host in ["127.0.0.1:8181", "127.8.8.8", "localhost", "LOCALHOST:1", "[::1]:8181", "a.localhost"] {
-            assert_eq!(check(&request(&[("host", host)]), true, &[]), Ok(()), "{host}");
+        for host in [
+            "127.0.0.1:8181",
+            "127.8.8.8",
+            "localhost",
+            "LOCALHOST:1",
+            "[::1]:8181",
+            "a.localhost",
+        ] {
+            assert_eq!(
+                check(&request(&[("host", host)]), true, &[]),
+                Ok(()),
+                "{host}"
+            );
         }
-        for host in ["evil.example", "evil.example:8181", "10.0.0.1", "localhost.evil.example", "", "[::2]"] {
+        for host in [
+            "evil.example",
+            "evil.example:8181",
+            "10.0.0.1",
+            "localhost.evil.example",
+            "",
+            "[::2]",
+        ] {
             let request = request(&[("host", host)]);
             assert_eq!(check(&request, true, &[]), Err(Refusal::Host), "{host}");
             assert_eq!(check(&request, false, &[]), Ok(()), "{host}");
@@ -90,8 +118,14 @@ mod tests {
     fn browsers_need_an_allowed_origin() {
         let allowed = ["https://console.example".to_owned()];
         let from = |origin| request(&[("host", "localhost"), ("origin", origin)]);
-        assert_eq!(check(&from("https://console.example"), true, &allowed), Ok(()));
-        assert_eq!(check(&from("https://evil.example"), true, &allowed), Err(Refusal::Origin));
+        assert_eq!(
+            check(&from("https://console.example"), true, &allowed),
+            Ok(())
+        );
+        assert_eq!(
+            check(&from("https://evil.example"), true, &allowed),
+            Err(Refusal::Origin)
+        );
         assert_eq!(check(&from("null"), false, &[]), Err(Refusal::Origin));
     }
 }

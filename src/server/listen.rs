@@ -210,7 +210,10 @@ impl Accepting {
                     let _ = stream.set_nodelay(true);
                     Stream::Tcp(stream)
                 }),
-                Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
+                Self::Unix(listener) => listener
+                    .accept()
+                    .await
+                    .map(|(stream, _)| Stream::Unix(stream)),
             };
             match accepted {
                 Ok(stream) => return stream,

@@ -21,7 +21,8 @@ use super::drain::Draining;
 use super::listen::{Bound, Listener, Stream};
 
 /// The answer to a request whose head did not arrive in time.
-const HEAD_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+const HEAD_TIMEOUT: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// Bounds of connections.
 #[derive(Clone, Copy, Debug)]
@@ -129,7 +130,11 @@ where
     let finished = tokio::time::timeout(limits.drain, async {
         while running.join_next().await.is_some() {}
     });
-    let aborted = if finished.await.is_ok() { 0 } else { running.len() };
+    let aborted = if finished.await.is_ok() {
+        0
+    } else {
+        running.len()
+    };
     running.shutdown().await;
     Ok(Ended { aborted })
 }

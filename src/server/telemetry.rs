@@ -26,7 +26,11 @@ pub fn init_log(level: &str, format: Format) {
         .with_max_level(level)
         .with_writer(std::io::stderr);
     let _ = match format {
-        Format::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+        Format::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .try_init(),
         Format::Pretty => builder
             .with_ansi(std::io::stderr().is_terminal())
             .with_target(false)

@@ -23,13 +23,19 @@ pub(super) struct Process {
 impl Process {
     pub(super) fn new() -> prometheus::Result<Self> {
         let gauge = |name: &str, help: &str| Gauge::with_opts(Opts::new(name, help));
-        let cpu = Opts::new("process_cpu_seconds_total", "Processor time used, in seconds.");
+        let cpu = Opts::new(
+            "process_cpu_seconds_total",
+            "Processor time used, in seconds.",
+        );
         let process = Self {
             resident: gauge("process_resident_memory_bytes", "Memory in use, in bytes.")?,
             cpu: Counter::with_opts(cpu)?,
             fds: gauge("process_open_fds", "Open file descriptors.")?,
             threads: gauge("process_threads", "Threads.")?,
-            start: gauge("process_start_time_seconds", "Start, in seconds since the epoch.")?,
+            start: gauge(
+                "process_start_time_seconds",
+                "Start, in seconds since the epoch.",
+            )?,
         };
         process.start.set(start_time().unwrap_or_default());
         Ok(process)
@@ -39,7 +45,8 @@ impl Process {
         if let Ok(text) = fs::read_to_string("/proc/self/statm")
             && let Some(pages) = text.split_ascii_whitespace().nth(1)
         {
-            self.resident.set(pages.parse::<f64>().unwrap_or_default() * PAGE);
+            self.resident
+                .set(pages.parse::<f64>().unwrap_or_default() * PAGE);
         }
         if let Some((cpu, threads, _)) = stat() {
             let more = cpu - self.cpu.get();
@@ -79,7 +86,11 @@ fn stat() -> Option<(f64, f64, f64)> {
     // The name is in parentheses and may hold anything; fields are counted after it (proc(5): this is field 3).
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_ascii_whitespace().collect();
     let number = |field: usize| fields.get(field - 3)?.parse::<f64>().ok();
-    Some(((number(14)? + number(15)?) / TICKS, number(20)?, number(22)?))
+    Some((
+        (number(14)? + number(15)?) / TICKS,
+        number(20)?,
+        number(22)?,
+    ))
 }
 
 fn start_time() -> Option<f64> {

@@ -39,7 +39,9 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         self.tenant_id()?;
         if self.keyring.is_empty() {
-            return Err(invalid("`keyring` is missing: name the file of the public keys to trust"));
+            return Err(invalid(
+                "`keyring` is missing: name the file of the public keys to trust",
+            ));
         }
         if self.cache.dir.is_empty() {
             return Err(invalid(
@@ -52,7 +54,12 @@ impl Config {
         if http.is_empty() {
             return Err(invalid("`listeners.http` has neither `address` nor `unix`"));
         }
-        check_plaintext("http", &http, &self.listeners.http, self.listeners.http.insecure_plaintext)?;
+        check_plaintext(
+            "http",
+            &http,
+            &self.listeners.http,
+            self.listeners.http.insecure_plaintext,
+        )?;
         let open = self.listeners.admin.insecure_plaintext;
         check_plaintext("admin", &admin, &HttpListener::default(), open)?;
         self.check_decision_point()
@@ -65,7 +72,9 @@ impl Config {
     /// When it is missing or has another syntax.
     pub fn tenant_id(&self) -> Result<TenantId, ConfigError> {
         if self.tenant.is_empty() {
-            return Err(invalid("`tenant` is missing: say which tenant this sidecar serves"));
+            return Err(invalid(
+                "`tenant` is missing: say which tenant this sidecar serves",
+            ));
         }
         self.tenant
             .parse()
@@ -79,7 +88,11 @@ impl Config {
     /// When the address is none.
     pub fn http_addresses(&self) -> Result<Vec<Address>, ConfigError> {
         let listener = &self.listeners.http;
-        addresses("http", listener.address.as_deref(), listener.unix.as_deref())
+        addresses(
+            "http",
+            listener.address.as_deref(),
+            listener.unix.as_deref(),
+        )
     }
 
     /// Where the admin listener is to be bound.
@@ -89,7 +102,11 @@ impl Config {
     /// When the address is none.
     pub fn admin_addresses(&self) -> Result<Vec<Address>, ConfigError> {
         let listener = &self.listeners.admin;
-        addresses("admin", listener.address.as_deref(), listener.unix.as_deref())
+        addresses(
+            "admin",
+            listener.address.as_deref(),
+            listener.unix.as_deref(),
+        )
     }
 
     /// The cache folder; None where the configuration says `none`.
@@ -119,9 +136,11 @@ impl Config {
 
     fn check_decision_point(&self) -> Result<(), ConfigError> {
         match &self.authzen.policy_decision_point {
-            Some(url) if !url.starts_with("https://") || url.contains(['?', '#']) => Err(invalid(
-                format!("`authzen.policy_decision_point` is `{url}`: an https URL without query is expected"),
-            )),
+            Some(url) if !url.starts_with("https://") || url.contains(['?', '#']) => {
+                Err(invalid(format!(
+                    "`authzen.policy_decision_point` is `{url}`: an https URL without query is expected"
+                )))
+            }
             _ => Ok(()),
         }
     }
@@ -192,11 +211,15 @@ mod tests {
         valid().check().unwrap();
         let cases: [(&str, fn(&mut Config)); 9] = [
             ("`tenant` is missing", |config| config.tenant.clear()),
-            ("`tenant`: `a b` is no tenant", |config| config.tenant = "a b".into()),
+            ("`tenant`: `a b` is no tenant", |config| {
+                config.tenant = "a b".into()
+            }),
             ("`keyring` is missing", |config| config.keyring.clear()),
             ("`cache.dir` is missing", |config| config.cache.dir.clear()),
             ("`sources` is empty", |config| config.sources.clear()),
-            ("a name of its own", |config| config.sources.push(config.sources[0].clone())),
+            ("a name of its own", |config| {
+                config.sources.push(config.sources[0].clone())
+            }),
             ("beyond loopback", |config| {
                 config.listeners.http.address = Some("0.0.0.0:8181".into());
             }),

@@ -10,58 +10,258 @@ const fn key(path: &'static str, kind: Kind, help: &'static str) -> Key {
 
 /// Every setting, by section.
 pub const KEYS: &[Key] = &[
-    key("tenant", Kind::Text, "The one tenant that this sidecar serves."),
-    key("listeners.http.address", Kind::OptionalText, "Address and port of the main listener; null = none."),
-    key("listeners.http.unix", Kind::OptionalText, "Path of a Unix socket for the main listener."),
-    key("listeners.http.tls_cert_file", Kind::OptionalText, "PEM of the certificate chain."),
-    key("listeners.http.tls_key_file", Kind::OptionalText, "PEM of the certificate's private key."),
-    key("listeners.http.insecure_plaintext", Kind::Boolean, "Serve plain text beyond loopback."),
-    key("listeners.http.allowed_origins", Kind::Texts, "Origins that browsers may call from."),
-    key("listeners.admin.address", Kind::OptionalText, "Address and port of the admin listener; null = none."),
-    key("listeners.admin.unix", Kind::OptionalText, "Path of a Unix socket for the admin listener."),
-    key("listeners.admin.insecure_plaintext", Kind::Boolean, "Serve plain text beyond loopback."),
-    key("listeners.admin.token_file", Kind::OptionalText, "Token that opens more than health and metrics beyond loopback."),
-    key("sources[].name", Kind::Text, "Name of the source in status, metrics and logs."),
-    key("sources[].url", Kind::Url, "http(s) URL of an archive, or path of an archive or a folder of them."),
-    key("sources[].token_file", Kind::OptionalText, "Bearer token for the source; read again when the file changes."),
-    key("sources[].ca_file", Kind::OptionalText, "PEM of the certificate authorities to trust instead of the platform's."),
-    key("sources[].poll", Kind::Duration, "How often to ask where the source cannot wait."),
-    key("sources[].wait", Kind::Duration, "How long the source may hold a request back; 0 = do not ask it to."),
-    key("sources[].profile", Kind::Word(&["lictor"]), "How its bundles are verified."),
-    key("sources[].min_number", Kind::Integer, "Bundles below this number are refused."),
-    key("constitutional_hash", Kind::OptionalText, "Label that every bundle must carry; null = not compared."),
+    key(
+        "tenant",
+        Kind::Text,
+        "The one tenant that this sidecar serves.",
+    ),
+    key(
+        "listeners.http.address",
+        Kind::OptionalText,
+        "Address and port of the main listener; null = none.",
+    ),
+    key(
+        "listeners.http.unix",
+        Kind::OptionalText,
+        "Path of a Unix socket for the main listener.",
+    ),
+    key(
+        "listeners.http.tls_cert_file",
+        Kind::OptionalText,
+        "PEM of the certificate chain.",
+    ),
+    key(
+        "listeners.http.tls_key_file",
+        Kind::OptionalText,
+        "PEM of the certificate's private key.",
+    ),
+    key(
+        "listeners.http.insecure_plaintext",
+        Kind::Boolean,
+        "Serve plain text beyond loopback.",
+    ),
+    key(
+        "listeners.http.allowed_origins",
+        Kind::Texts,
+        "Origins that browsers may call from.",
+    ),
+    key(
+        "listeners.admin.address",
+        Kind::OptionalText,
+        "Address and port of the admin listener; null = none.",
+    ),
+    key(
+        "listeners.admin.unix",
+        Kind::OptionalText,
+        "Path of a Unix socket for the admin listener.",
+    ),
+    key(
+        "listeners.admin.insecure_plaintext",
+        Kind::Boolean,
+        "Serve plain text beyond loopback.",
+    ),
+    key(
+        "listeners.admin.token_file",
+        Kind::OptionalText,
+        "Token that opens more than health and metrics beyond loopback.",
+    ),
+    key(
+        "sources[].name",
+        Kind::Text,
+        "Name of the source in status, metrics and logs.",
+    ),
+    key(
+        "sources[].url",
+        Kind::Url,
+        "http(s) URL of an archive, or path of an archive or a folder of them.",
+    ),
+    key(
+        "sources[].token_file",
+        Kind::OptionalText,
+        "Bearer token for the source; read again when the file changes.",
+    ),
+    key(
+        "sources[].ca_file",
+        Kind::OptionalText,
+        "PEM of the certificate authorities to trust instead of the platform's.",
+    ),
+    key(
+        "sources[].poll",
+        Kind::Duration,
+        "How often to ask where the source cannot wait.",
+    ),
+    key(
+        "sources[].wait",
+        Kind::Duration,
+        "How long the source may hold a request back; 0 = do not ask it to.",
+    ),
+    key(
+        "sources[].profile",
+        Kind::Word(&["lictor"]),
+        "How its bundles are verified.",
+    ),
+    key(
+        "sources[].min_number",
+        Kind::Integer,
+        "Bundles below this number are refused.",
+    ),
+    key(
+        "constitutional_hash",
+        Kind::OptionalText,
+        "Label that every bundle must carry; null = not compared.",
+    ),
     key("clock_skew", Kind::Duration, "How far clocks may differ."),
-    key("retry_rejected", Kind::Duration, "How long a rejected bundle is remembered."),
-    key("max_bundle_age", Kind::OptionalDuration, "/health/fresh fails above this age."),
-    key("keyring", Kind::Text, "File of the public keys that bundles must be signed with."),
-    key("cache.dir", Kind::Text, "Folder of the last known good, or none."),
-    key("cache.on_error", Kind::Word(&["activate", "keep"]), "What a bundle that cannot be persisted does."),
-    key("upstream.url", Kind::Url, "The control plane that writes are forwarded to."),
-    key("upstream.ca_file", Kind::OptionalText, "PEM of the certificate authorities to trust instead of the platform's."),
-    key("upstream.timeout", Kind::Duration, "Deadline of a forwarded request."),
-    key("upstream.max_in_flight", Kind::Integer, "Forwarded requests at a time."),
-    key("upstream.breaker_failures", Kind::Integer, "Failures in a row that open the breaker."),
-    key("upstream.breaker_open", Kind::Duration, "How long the breaker stays open."),
-    key("limits.connections", Kind::Integer, "Connections at a time."),
-    key("limits.header_bytes", Kind::Size, "Size of a request's head."),
+    key(
+        "retry_rejected",
+        Kind::Duration,
+        "How long a rejected bundle is remembered.",
+    ),
+    key(
+        "max_bundle_age",
+        Kind::OptionalDuration,
+        "/health/fresh fails above this age.",
+    ),
+    key(
+        "keyring",
+        Kind::Text,
+        "File of the public keys that bundles must be signed with.",
+    ),
+    key(
+        "cache.dir",
+        Kind::Text,
+        "Folder of the last known good, or none.",
+    ),
+    key(
+        "cache.on_error",
+        Kind::Word(&["activate", "keep"]),
+        "What a bundle that cannot be persisted does.",
+    ),
+    key(
+        "upstream.url",
+        Kind::Url,
+        "The control plane that writes are forwarded to.",
+    ),
+    key(
+        "upstream.ca_file",
+        Kind::OptionalText,
+        "PEM of the certificate authorities to trust instead of the platform's.",
+    ),
+    key(
+        "upstream.timeout",
+        Kind::Duration,
+        "Deadline of a forwarded request.",
+    ),
+    key(
+        "upstream.max_in_flight",
+        Kind::Integer,
+        "Forwarded requests at a time.",
+    ),
+    key(
+        "upstream.breaker_failures",
+        Kind::Integer,
+        "Failures in a row that open the breaker.",
+    ),
+    key(
+        "upstream.breaker_open",
+        Kind::Duration,
+        "How long the breaker stays open.",
+    ),
+    key(
+        "limits.connections",
+        Kind::Integer,
+        "Connections at a time.",
+    ),
+    key(
+        "limits.header_bytes",
+        Kind::Size,
+        "Size of a request's head.",
+    ),
     key("limits.uri_bytes", Kind::Size, "Length of a request's URI."),
-    key("limits.body_bytes", Kind::Size, "Size of a decision's body."),
-    key("limits.input_depth", Kind::Integer, "Nesting of a decision's body."),
-    key("limits.steps", Kind::Integer, "Evaluation steps of a decision."),
-    key("limits.batch_items", Kind::Integer, "Items of an evaluations request."),
-    key("limits.batch_time", Kind::Duration, "How long an evaluations request may compute."),
-    key("limits.header_timeout", Kind::Duration, "Time for a request's head to arrive, and for an idle connection."),
-    key("limits.body_timeout", Kind::Duration, "Time for a decision's body to arrive."),
-    key("limits.drain", Kind::Duration, "Time for requests to finish after a shutdown began."),
-    key("access.when_no_policy", Kind::Word(&["deny", "allow"]), "The answer where no access policy is loaded."),
-    key("authzen.policy_decision_point", Kind::OptionalText, "https URL of this decision point in AuthZEN metadata."),
-    key("identity.issuers[].name", Kind::Text, "The `iss` of tokens that are believed."),
-    key("identity.issuers[].audience", Kind::Texts, "One of them must be in the token's `aud`."),
-    key("identity.issuers[].public_key_file", Kind::Text, "PEM of the issuer's Ed25519 public key."),
-    key("fail_open", Kind::Words(&["access"]), "Decisions that are answered yes where none can be had."),
-    key("log.level", Kind::Word(&["error", "warn", "info", "debug", "trace"]), "How much is logged."),
-    key("log.format", Kind::Word(&["json", "pretty"]), "How it is logged."),
-    key("threads", Kind::Integer, "Serving threads; 0 = one per processor."),
+    key(
+        "limits.body_bytes",
+        Kind::Size,
+        "Size of a decision's body.",
+    ),
+    key(
+        "limits.input_depth",
+        Kind::Integer,
+        "Nesting of a decision's body.",
+    ),
+    key(
+        "limits.steps",
+        Kind::Integer,
+        "Evaluation steps of a decision.",
+    ),
+    key(
+        "limits.batch_items",
+        Kind::Integer,
+        "Items of an evaluations request.",
+    ),
+    key(
+        "limits.batch_time",
+        Kind::Duration,
+        "How long an evaluations request may compute.",
+    ),
+    key(
+        "limits.header_timeout",
+        Kind::Duration,
+        "Time for a request's head to arrive, and for an idle connection.",
+    ),
+    key(
+        "limits.body_timeout",
+        Kind::Duration,
+        "Time for a decision's body to arrive.",
+    ),
+    key(
+        "limits.drain",
+        Kind::Duration,
+        "Time for requests to finish after a shutdown began.",
+    ),
+    key(
+        "access.when_no_policy",
+        Kind::Word(&["deny", "allow"]),
+        "The answer where no access policy is loaded.",
+    ),
+    key(
+        "authzen.policy_decision_point",
+        Kind::OptionalText,
+        "https URL of this decision point in AuthZEN metadata.",
+    ),
+    key(
+        "identity.issuers[].name",
+        Kind::Text,
+        "The `iss` of tokens that are believed.",
+    ),
+    key(
+        "identity.issuers[].audience",
+        Kind::Texts,
+        "One of them must be in the token's `aud`.",
+    ),
+    key(
+        "identity.issuers[].public_key_file",
+        Kind::Text,
+        "PEM of the issuer's Ed25519 public key.",
+    ),
+    key(
+        "fail_open",
+        Kind::Words(&["access"]),
+        "Decisions that are answered yes where none can be had.",
+    ),
+    key(
+        "log.level",
+        Kind::Word(&["error", "warn", "info", "debug", "trace"]),
+        "How much is logged.",
+    ),
+    key(
+        "log.format",
+        Kind::Word(&["json", "pretty"]),
+        "How it is logged.",
+    ),
+    key(
+        "threads",
+        Kind::Integer,
+        "Serving threads; 0 = one per processor.",
+    ),
 ];
 
 /// JSON Schema of the configuration file.
@@ -82,7 +282,11 @@ mod tests {
         match value {
             Value::Object(members) => {
                 for (name, value) in members {
-                    let child = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                    let child = if path.is_empty() {
+                        name.clone()
+                    } else {
+                        format!("{path}.{name}")
+                    };
                     leaves(&child, value, out);
                 }
             }

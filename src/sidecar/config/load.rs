@@ -110,7 +110,10 @@ impl Loaded {
         };
         for (index, (name, value)) in members.iter().enumerate() {
             let path = child(path, name);
-            let first_of_item = index == 0 && path.rsplit_once('.').is_some_and(|(parent, _)| parent.ends_with(']'));
+            let first_of_item = index == 0
+                && path
+                    .rsplit_once('.')
+                    .is_some_and(|(parent, _)| parent.ends_with(']'));
             let indent = if first_of_item {
                 format!("{}- ", "  ".repeat(depth.saturating_sub(1)))
             } else {
@@ -169,7 +172,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("again.yaml");
         std::fs::write(&path, &text).unwrap();
-        let again = load(Some(&path), std::iter::empty(), &[]).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let again = load(Some(&path), std::iter::empty(), &[])
+            .unwrap_or_else(|error| panic!("{error}\n{text}"));
         assert_eq!(again.config, first.config);
     }
 
@@ -177,7 +181,12 @@ mod tests {
     fn the_effective_configuration_names_origins() {
         let effective = loaded().effective();
         assert_eq!(effective["sources[0].poll"]["value"], "5s");
-        assert!(effective["sources[0].poll"]["origin"].as_str().unwrap().ends_with(":6"));
+        assert!(
+            effective["sources[0].poll"]["origin"]
+                .as_str()
+                .unwrap()
+                .ends_with(":6")
+        );
         assert_eq!(effective["limits.steps"]["origin"], "default");
     }
 
