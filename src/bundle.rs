@@ -4,15 +4,24 @@
 //! everything else. The steps of verification are numbered; see [`Step`].
 
 mod builder;
+mod gzip;
+mod hash;
+mod json;
+mod key;
 mod keyring;
 mod manifest;
+mod name;
+mod signatures;
 mod step;
+mod ustar;
 mod verify;
 
-pub use builder::{BuildError, Builder, SigningKey};
-pub use keyring::{Key, Keyring, KeyringError};
+pub use builder::{BuildError, Builder, Previous, sign};
+pub use key::{KeyError, SigningKey, parse_public_key, public_key_pem, thumbprint};
+pub use keyring::{Key, Keyring, KeyringError, Signer};
 pub use manifest::{Claims, Manifest, PolicyEntry};
 pub use step::{Code, Step};
 pub use verify::{
-    Digest, Entry, Expected, Limits, Mark, Peek, VerifiedBundle, VerifyError, peek, verify,
+    Digest, Entry, Expected, Limits, Mark, Peek, VerifiedBundle, VerifyError, peek,
+    peek_unpacked, verify,
 };
