@@ -4,7 +4,7 @@
 pub mod load;
 mod publish;
 
-use crate::bundle::{Claims, Digest, Manifest};
+use crate::bundle::{Claims, Digest, Manifest, Signer};
 use crate::engine::Program;
 
 pub use publish::{Current, Ended, NotNewer, Publisher, Reader, WorkerReader, channel};
@@ -26,7 +26,8 @@ pub struct ActiveBundle {
     pub manifest: Manifest,
     pub payload: Digest,
     pub archive: Digest,
-    pub kids: Vec<String>,
+    /// The keys that signed it: what a later keyring is asked about.
+    pub signers: Vec<Signer>,
     /// The source it came from.
     pub source: String,
 }
