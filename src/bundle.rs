@@ -22,6 +22,6 @@ pub use keyring::{Key, Keyring, KeyringError, Signer};
 pub use manifest::{Claims, Manifest, PolicyEntry};
 pub use step::{Code, Step};
 pub use verify::{
-    Digest, Entry, Expected, Limits, Mark, Peek, VerifiedBundle, VerifyError, peek,
-    peek_unpacked, verify,
+    Digest, Entry, Expected, Limits, Mark, Peek, VerifiedBundle, VerifyError, peek, peek_unpacked,
+    verify,
 };

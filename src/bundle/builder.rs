@@ -91,7 +91,10 @@ impl Builder {
         let mut hashes = hashes(&contents)?;
         let revision = Revision::new(self.number, &content_digest(&hashes));
         let manifest = self.manifest(revision).render()?;
-        hashes.extend(self::hashes(&BTreeMap::from([(".manifest", &manifest[..])]))?);
+        hashes.extend(self::hashes(&BTreeMap::from([(
+            ".manifest",
+            &manifest[..],
+        )]))?);
 
         // `.manifest` comes first although names that sort before it could exist.
         let mut tar = Vec::new();
@@ -114,7 +117,10 @@ impl Builder {
             rest_sha256: sha256(&rest),
         };
         let payload = render_payload(&claims, &hashes)?;
-        let tokens = keys.iter().map(|key| signatures::sign(&payload, key)).collect::<Result<_, _>>()?;
+        let tokens = keys
+            .iter()
+            .map(|key| signatures::sign(&payload, key))
+            .collect::<Result<_, _>>()?;
         assemble(tokens, &rest)
     }
 
@@ -124,12 +130,17 @@ impl Builder {
             return Err(BuildError::InvalidClaims(text));
         }
         if self.expires_at <= self.issued_at {
-            let text = format!("it would expire at {}, not after {}", self.expires_at, self.issued_at);
+            let text = format!(
+                "it would expire at {}, not after {}",
+                self.expires_at, self.issued_at
+            );
             return Err(BuildError::InvalidClaims(text));
         }
         for moment in [self.issued_at, self.expires_at] {
             if Timestamp::parse(&moment.to_string()) != Some(moment) {
-                return Err(BuildError::InvalidClaims("a time lies beyond the year 9999".to_owned()));
+                return Err(BuildError::InvalidClaims(
+                    "a time lies beyond the year 9999".to_owned(),
+                ));
             }
         }
         Ok(())
@@ -138,8 +149,14 @@ impl Builder {
     /// Every file but the manifest, by name.
     fn contents(&self) -> Result<BTreeMap<&str, &[u8]>, BuildError> {
         let mut contents = BTreeMap::new();
-        let policies = self.policies.iter().map(|(entry, json)| (entry.path.as_str(), json));
-        let files = self.files.iter().map(|(name, bytes)| (name.as_str(), bytes));
+        let policies = self
+            .policies
+            .iter()
+            .map(|(entry, json)| (entry.path.as_str(), json));
+        let files = self
+            .files
+            .iter()
+            .map(|(name, bytes)| (name.as_str(), bytes));
         for (name, content) in policies.chain(files) {
             if contents.insert(name, content.as_slice()).is_some() {
                 return Err(BuildError::DuplicateName(name.to_owned()));
@@ -155,8 +172,11 @@ impl Builder {
     }
 
     fn manifest(&self, revision: Revision) -> Manifest {
-        let mut policies: Vec<PolicyEntry> =
-            self.policies.iter().map(|(entry, _)| entry.clone()).collect();
+        let mut policies: Vec<PolicyEntry> = self
+            .policies
+            .iter()
+            .map(|(entry, _)| entry.clone())
+            .collect();
         policies.sort_by(|a, b| {
             b.created_at
                 .cmp(&a.created_at)
@@ -179,13 +199,22 @@ impl Builder {
             Some(folder) => folder.trim_end_matches('/').to_owned(),
             None => String::new(),
         };
-        let owning = |(name, _): &&(String, Vec<u8>)| name.ends_with(".rego") || name::base(name) == "data.json";
-        let mut folders: Vec<String> =
-            self.files.iter().filter(owning).map(|(name, _)| folder(name)).collect();
+        let owning = |(name, _): &&(String, Vec<u8>)| {
+            name.ends_with(".rego") || name::base(name) == "data.json"
+        };
+        let mut folders: Vec<String> = self
+            .files
+            .iter()
+            .filter(owning)
+            .map(|(name, _)| folder(name))
+            .collect();
         folders.sort_unstable();
         let mut roots: Vec<String> = Vec::new();
         for folder in folders {
-            if !roots.iter().any(|root| super::manifest::within(&folder, root)) {
+            if !roots
+                .iter()
+                .any(|root| super::manifest::within(&folder, root))
+            {
                 roots.push(folder);
             }
         }
@@ -229,8 +258,12 @@ fn hashes(contents: &BTreeMap<&str, &[u8]>) -> Result<Files, BuildError> {
 
 fn append(tar: &mut Vec<u8>, name: &str, content: &[u8]) -> Result<(), BuildError> {
     let size = content.len() as u64;
-    let header = ustar::encode(name, size)
-        .ok_or_else(|| invalid(name, "is too long a name or too large a file for a ustar header"))?;
+    let header = ustar::encode(name, size).ok_or_else(|| {
+        invalid(
+            name,
+            "is too long a name or too large a file for a ustar header",
+        )
+    })?;
     tar.extend_from_slice(&header);
     tar.extend_from_slice(content);
     tar.resize(tar.len() + ustar::padding(size), 0);
@@ -246,7 +279,10 @@ fn assemble(tokens: Vec<String>, rest: &[u8]) -> Result<Vec<u8>, BuildError> {
     append(&mut tar, signatures::NAME, &file)?;
     let mut archive = gzip::member(&tar)?;
     if tar.len().max(archive.len()) > verify::SIGNATURES_LIMIT {
-        return Err(invalid(signatures::NAME, "is larger than 16 MiB: too many files or keys"));
+        return Err(invalid(
+            signatures::NAME,
+            "is larger than 16 MiB: too many files or keys",
+        ));
     }
     archive.extend_from_slice(rest);
     Ok(archive)
@@ -265,16 +301,27 @@ pub enum Previous {
 /// # Errors
 ///
 /// When the first member is malformed (steps 3 and 4), or a key has signed it already.
-pub fn sign(archive: &[u8], previous: Previous, keys: &[&SigningKey]) -> Result<Vec<u8>, BuildError> {
+pub fn sign(
+    archive: &[u8],
+    previous: Previous,
+    keys: &[&SigningKey],
+) -> Result<Vec<u8>, BuildError> {
     let (file, rest) = verify::first_member(archive).map_err(Box::new)?;
     let found = file.split().map_err(BuildError::InvalidClaims)?;
     let mut tokens = match previous {
-        Previous::Keep => found.tokens.iter().map(|token| token.text().to_owned()).collect(),
+        Previous::Keep => found
+            .tokens
+            .iter()
+            .map(|token| token.text().to_owned())
+            .collect(),
         Previous::Replace => Vec::new(),
     };
     for key in keys {
         if previous == Previous::Keep && found.tokens.iter().any(|token| token.kid == key.kid) {
-            return Err(BuildError::Key(format!("`{}` has signed this bundle already", key.kid)));
+            return Err(BuildError::Key(format!(
+                "`{}` has signed this bundle already",
+                key.kid
+            )));
         }
         tokens.push(signatures::sign(&found.payload, key)?);
     }

@@ -36,10 +36,13 @@ pub(super) fn split_first(bytes: &[u8], limit: usize) -> Result<(Vec<u8>, &[u8])
         return Err(format!("the first member holds more than {limit} bytes"));
     }
     match read {
-        Ok(_) => Ok((content, &bytes[bounded.len() - decoder.into_inner().len()..])),
-        Err(_) if bounded.len() < bytes.len() => {
-            Err(format!("the first member is damaged or longer than {limit} bytes"))
-        }
+        Ok(_) => Ok((
+            content,
+            &bytes[bounded.len() - decoder.into_inner().len()..],
+        )),
+        Err(_) if bounded.len() < bytes.len() => Err(format!(
+            "the first member is damaged or longer than {limit} bytes"
+        )),
         Err(error) => Err(format!("the first member is damaged: {error}")),
     }
 }
@@ -53,30 +56,49 @@ mod tests {
         let mut bytes = member(b"one").unwrap();
         let second = member(b"two").unwrap();
         bytes.extend_from_slice(&second);
-        assert_eq!(split_first(&bytes, 1000).unwrap(), (b"one".to_vec(), &second[..]));
+        assert_eq!(
+            split_first(&bytes, 1000).unwrap(),
+            (b"one".to_vec(), &second[..])
+        );
     }
 
     #[test]
     fn limits_hold_for_both_forms() {
         let bomb = member(&[0; 100_000]).unwrap();
-        assert!(split_first(&bomb, 99_999).unwrap_err().contains("more than"));
+        assert!(
+            split_first(&bomb, 99_999)
+                .unwrap_err()
+                .contains("more than")
+        );
         assert!(split_first(&bomb, 100_000).is_ok());
         let dense: Vec<u8> = (0_u64..125)
             .flat_map(|seed| seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes())
             .collect();
         let dense = member(&dense).unwrap();
         assert!(dense.len() > 1000);
-        assert!(split_first(&dense, 1000).unwrap_err().contains("longer than 1000"));
+        assert!(
+            split_first(&dense, 1000)
+                .unwrap_err()
+                .contains("longer than 1000")
+        );
     }
 
     #[test]
     fn the_header_is_fixed() {
-        assert_eq!(member(b"x").unwrap()[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
+        assert_eq!(
+            member(b"x").unwrap()[..10],
+            [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]
+        );
     }
 
     #[test]
     fn garbage_is_refused() {
-        for bytes in [&b""[..], b"\x1f\x8b", b"not gzip at all", b"\x1f\x8b\x08\x00garbage that goes on"] {
+        for bytes in [
+            &b""[..],
+            b"\x1f\x8b",
+            b"not gzip at all",
+            b"\x1f\x8b\x08\x00garbage that goes on",
+        ] {
             assert!(split_first(bytes, 1000).is_err());
         }
     }

@@ -74,7 +74,11 @@ impl Node<'_> {
 }
 
 fn separate(index: usize, out: &mut dyn Write) -> io::Result<()> {
-    if index > 0 { out.write_all(b",") } else { Ok(()) }
+    if index > 0 {
+        out.write_all(b",")
+    } else {
+        Ok(())
+    }
 }
 
 /// Go's `encoding/json` with HTML escaping off.
@@ -188,10 +192,12 @@ impl<'a> Parser<'a> {
         if !escaped {
             return Ok(Cow::Borrowed(self.slice(start + 1, self.at - 1)));
         }
-        serde_json::from_str(quoted).map(Cow::Owned).map_err(|error| {
-            self.at = start;
-            self.error(&format!("a string that is none: {error}"))
-        })
+        serde_json::from_str(quoted)
+            .map(Cow::Owned)
+            .map_err(|error| {
+                self.at = start;
+                self.error(&format!("a string that is none: {error}"))
+            })
     }
 
     fn number(&mut self) -> Result<Node<'a>, JsonError> {
@@ -296,8 +302,18 @@ mod tests {
 
     #[test]
     fn a_member_twice_is_refused_however_it_is_spelled() {
-        for text in [r#"{"a":1,"a":1}"#, r#"{"a":1,"\u0061":2}"#, r#"[{"x":{"a":1,"b":2,"a":3}}]"#] {
-            assert!(parse(text.as_bytes()).unwrap_err().message.contains("twice"), "{text}");
+        for text in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"[{"x":{"a":1,"b":2,"a":3}}]"#,
+        ] {
+            assert!(
+                parse(text.as_bytes())
+                    .unwrap_err()
+                    .message
+                    .contains("twice"),
+                "{text}"
+            );
         }
     }
 
@@ -305,8 +321,25 @@ mod tests {
     fn garbage_is_refused() {
         let deep = "[".repeat(100_000);
         for text in [
-            "", "{", "[1,]", "{\"a\"}", "01", "1.", "1e", "-", "+1", "nul", "\"\\x\"", "\"\\", "\"a", "1 2",
-            "\"\u{1}\"", "\"\\ud800\"", "{\"a\":1,}", "\u{feff}\u{feff}1", deep.as_str(),
+            "",
+            "{",
+            "[1,]",
+            "{\"a\"}",
+            "01",
+            "1.",
+            "1e",
+            "-",
+            "+1",
+            "nul",
+            "\"\\x\"",
+            "\"\\",
+            "\"a",
+            "1 2",
+            "\"\u{1}\"",
+            "\"\\ud800\"",
+            "{\"a\":1,}",
+            "\u{feff}\u{feff}1",
+            deep.as_str(),
         ] {
             assert!(parse(text.as_bytes()).is_err(), "{text:.20}");
         }

@@ -42,10 +42,12 @@ impl SigningKey {
     ///
     /// When it is no Ed25519 private key.
     pub fn from_pem(kid: &str, pem: &str) -> Result<Self, BuildError> {
-        let key = ed25519_dalek::SigningKey::from_pkcs8_pem(pem).map_err(|_| {
-            BuildError::Key("not an Ed25519 private key in PKCS#8 PEM".to_owned())
-        })?;
-        Ok(Self { kid: kid.to_owned(), key })
+        let key = ed25519_dalek::SigningKey::from_pkcs8_pem(pem)
+            .map_err(|_| BuildError::Key("not an Ed25519 private key in PKCS#8 PEM".to_owned()))?;
+        Ok(Self {
+            kid: kid.to_owned(),
+            key,
+        })
     }
 
     /// The key of these 32 secret bytes, which the caller drew at random.
@@ -106,7 +108,11 @@ pub fn parse_public_key(text: &str) -> Result<[u8; 32], KeyError> {
         let bytes: [u8; 32] = bytes.try_into().map_err(|_| KeyError::Public)?;
         VerifyingKey::from_bytes(&bytes).map_err(|_| KeyError::Public)?
     };
-    if key.is_weak() { Err(KeyError::Weak) } else { Ok(key.to_bytes()) }
+    if key.is_weak() {
+        Err(KeyError::Weak)
+    } else {
+        Ok(key.to_bytes())
+    }
 }
 
 /// PEM (`PUBLIC KEY`) of a public key, as OPA wants it.
@@ -129,33 +135,60 @@ mod tests {
     const SEED: &str = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
 
     fn key() -> SigningKey {
-        SigningKey::from_seed("k", &URL_SAFE_NO_PAD.decode(SEED).unwrap().try_into().unwrap())
+        SigningKey::from_seed(
+            "k",
+            &URL_SAFE_NO_PAD.decode(SEED).unwrap().try_into().unwrap(),
+        )
     }
 
     #[test]
     fn thumbprints_are_those_of_rfc_7638() {
-        assert_eq!(thumbprint(&key().public_key()), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+        assert_eq!(
+            thumbprint(&key().public_key()),
+            "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+        );
     }
 
     #[test]
     fn keys_survive_their_texts() {
         let pem = key().to_pem().unwrap();
-        assert!(pem.starts_with("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEI"), "{pem}");
+        assert!(
+            pem.starts_with("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEI"),
+            "{pem}"
+        );
         let read = SigningKey::from_pem("k", &pem).unwrap();
-        assert_eq!((read.kid.as_str(), read.public_key()), ("k", key().public_key()));
+        assert_eq!(
+            (read.kid.as_str(), read.public_key()),
+            ("k", key().public_key())
+        );
         let public = key().public_key();
-        assert_eq!(parse_public_key(&public_key_pem(&public).unwrap()).unwrap(), public);
+        assert_eq!(
+            parse_public_key(&public_key_pem(&public).unwrap()).unwrap(),
+            public
+        );
         assert_eq!(parse_public_key(&STANDARD.encode(public)).unwrap(), public);
     }
 
     #[test]
     fn garbage_and_weak_keys_are_refused() {
-        assert!(SigningKey::from_pem("k", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----").is_err());
+        assert!(
+            SigningKey::from_pem(
+                "k",
+                "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"
+            )
+            .is_err()
+        );
         assert!(SigningKey::from_pem("k", &public_key_pem(&key().public_key()).unwrap()).is_err());
         for text in ["", "AAAA", "-----BEGIN PUBLIC KEY-----", "\u{1f600}"] {
-            assert!(matches!(parse_public_key(text), Err(KeyError::Public)), "{text}");
+            assert!(
+                matches!(parse_public_key(text), Err(KeyError::Public)),
+                "{text}"
+            );
         }
-        assert!(matches!(parse_public_key(&STANDARD.encode([0; 32])), Err(KeyError::Weak)));
+        assert!(matches!(
+            parse_public_key(&STANDARD.encode([0; 32])),
+            Err(KeyError::Weak)
+        ));
     }
 
     #[test]

@@ -73,10 +73,17 @@ impl Keyring {
         if self.keys.iter().any(revoked) {
             return Some("is revoked");
         }
-        if key.tenants.as_ref().is_some_and(|tenants| !tenants.contains(tenant)) {
+        if key
+            .tenants
+            .as_ref()
+            .is_some_and(|tenants| !tenants.contains(tenant))
+        {
             return Some("is not allowed for this tenant");
         }
-        if key.not_before.is_some_and(|start| now < start.plus_seconds(-clock_skew)) {
+        if key
+            .not_before
+            .is_some_and(|start| now < start.plus_seconds(-clock_skew))
+        {
             return Some("is not valid yet");
         }
         if now > end(key, clock_skew) {
@@ -118,7 +125,8 @@ impl Keyring {
 
 /// The last moment at which a key counts.
 fn end(key: &Key, clock_skew: i64) -> Timestamp {
-    key.not_after.map_or(NEVER, |end| end.plus_seconds(clock_skew))
+    key.not_after
+        .map_or(NEVER, |end| end.plus_seconds(clock_skew))
 }
 
 #[cfg(test)]

@@ -76,7 +76,9 @@ pub(super) fn content_digest(files: &Files) -> Digest {
 pub(super) fn within(path: &str, root: &str) -> bool {
     let root = root.trim_matches('/');
     root.is_empty()
-        || path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        || path
+            .strip_prefix(root)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Where a policy version lies in an archive.
@@ -140,11 +142,18 @@ pub(super) fn parse_payload(payload: &[u8]) -> Result<(Claims, Files), String> {
     let mut files = Files::new();
     for file in payload.files {
         if file.algorithm != "SHA-256" {
-            return Err(format!("`{}` is hashed by `{}`, not by `SHA-256`", file.name, file.algorithm));
+            return Err(format!(
+                "`{}` is hashed by `{}`, not by `SHA-256`",
+                file.name, file.algorithm
+            ));
         }
-        let hash = digest(&file.hash).ok_or_else(|| format!("`{}` has a hash that is none", file.name))?;
+        let hash =
+            digest(&file.hash).ok_or_else(|| format!("`{}` has a hash that is none", file.name))?;
         if let Some(fault) = super::name::fault(&file.name) {
-            return Err(format!("the listed name `{}` {fault}", file.name.escape_debug()));
+            return Err(format!(
+                "the listed name `{}` {fault}",
+                file.name.escape_debug()
+            ));
         }
         if files.contains_key(&file.name) {
             return Err(format!("`{}` is listed twice", file.name));
@@ -162,15 +171,23 @@ pub(super) fn parse_payload(payload: &[u8]) -> Result<(Claims, Files), String> {
 }
 
 fn parse_claims(claims: ClaimsJson) -> Result<Claims, String> {
-    let moment = |text: &str| Timestamp::parse(text).ok_or_else(|| format!("`{text}` is no RFC 3339 time"));
+    let moment =
+        |text: &str| Timestamp::parse(text).ok_or_else(|| format!("`{text}` is no RFC 3339 time"));
     if claims.number == 0 || i64::try_from(claims.number).is_err() {
-        return Err(format!("number {} is not between 1 and {}", claims.number, i64::MAX));
+        return Err(format!(
+            "number {} is not between 1 and {}",
+            claims.number,
+            i64::MAX
+        ));
     }
     Ok(Claims {
         format: claims.format,
         tenant: claims.tenant.parse().map_err(|error| format!("{error}"))?,
         number: claims.number,
-        revision: claims.revision.parse().map_err(|error| format!("{error}"))?,
+        revision: claims
+            .revision
+            .parse()
+            .map_err(|error| format!("{error}"))?,
         issued_at: moment(&claims.issued_at)?,
         expires_at: moment(&claims.expires_at)?,
         constitutional_hash: claims.constitutional_hash,
@@ -251,9 +268,13 @@ impl Manifest {
     /// Reads a `.manifest`. Duplicate and unknown members are errors, and so is a policy version listed twice or
     /// not at its own path.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let json: ManifestJson = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let json: ManifestJson =
+            serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if json.rego_version > 1 {
-            return Err(format!("`rego_version` is {}, not 0 or 1", json.rego_version));
+            return Err(format!(
+                "`rego_version` is {}, not 0 or 1",
+                json.rego_version
+            ));
         }
         let mut paths = HashSet::new();
         let mut policies = Vec::with_capacity(json.metadata.lictor.policies.len());

@@ -43,12 +43,34 @@ mod tests {
 
     #[test]
     fn only_plain_relative_names_pass() {
-        for name in [".manifest", "data.json", "a/b/data.json", "a b/ü.rego", "lictor/policies/x/1.0.0.json"] {
+        for name in [
+            ".manifest",
+            "data.json",
+            "a/b/data.json",
+            "a b/ü.rego",
+            "lictor/policies/x/1.0.0.json",
+        ] {
             assert_eq!(fault(name), None, "{name}");
         }
         for name in [
-            "", "/a", "a/", "a//b", "./a", "a/./b", "../a", "a/..", "a\\b", "C:/a", "a\0b", "a\nb",
-            ".signatures.json", "x/.signatures.json", "x.manifest", "a/.manifest", "patch.json", "a/patch.json",
+            "",
+            "/a",
+            "a/",
+            "a//b",
+            "./a",
+            "a/./b",
+            "../a",
+            "a/..",
+            "a\\b",
+            "C:/a",
+            "a\0b",
+            "a\nb",
+            ".signatures.json",
+            "x/.signatures.json",
+            "x.manifest",
+            "a/.manifest",
+            "patch.json",
+            "a/patch.json",
         ] {
             assert!(fault(name).is_some(), "{name}");
         }

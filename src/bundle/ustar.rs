@@ -122,7 +122,10 @@ mod tests {
 
     #[test]
     fn a_header_survives_the_round_trip() {
-        for name in ["a/data.json".to_owned(), format!("{}/{}", "d".repeat(120), "f".repeat(90))] {
+        for name in [
+            "a/data.json".to_owned(),
+            format!("{}/{}", "d".repeat(120), "f".repeat(90)),
+        ] {
             let block = encode(&name, 1234).unwrap();
             assert_eq!(decode(&block).unwrap(), Header { name, size: 1234 });
         }
@@ -158,6 +161,15 @@ mod tests {
 
     #[test]
     fn contents_are_padded_to_blocks() {
-        assert_eq!([padding(0), padding(1), padding(511), padding(512), padding(513)], [0, 511, 1, 0, 511]);
+        assert_eq!(
+            [
+                padding(0),
+                padding(1),
+                padding(511),
+                padding(512),
+                padding(513)
+            ],
+            [0, 511, 1, 0, 511]
+        );
     }
 }

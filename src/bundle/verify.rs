@@ -143,15 +143,28 @@ pub fn verify<'a>(
     check_size(archive, limits)?;
     // 2: archive digest as announced
     let archive_digest = sha256(archive);
-    if let Some(announced) = expected.announced.filter(|announced| *announced != archive_digest) {
-        let text = format!("SHA-256 is {}, announced was {}", hex::encode(archive_digest), hex::encode(announced));
-        return Err(VerifyError::new(Step::ArchiveDigest, Code::DigestMismatch, text));
+    if let Some(announced) = expected
+        .announced
+        .filter(|announced| *announced != archive_digest)
+    {
+        let text = format!(
+            "SHA-256 is {}, announced was {}",
+            hex::encode(archive_digest),
+            hex::encode(announced)
+        );
+        return Err(VerifyError::new(
+            Step::ArchiveDigest,
+            Code::DigestMismatch,
+            text,
+        ));
     }
     // 3: first member within its limit, holding just `.signatures.json`, well formed
     let (file, rest) = first_member(archive)?;
     let found = file.split().map_err(malformed)?;
     let format = payload_format(&found.payload).map_err(malformed)?;
-    let known = (format == FORMAT).then(|| parse_payload(&found.payload).map_err(malformed)).transpose()?;
+    let known = (format == FORMAT)
+        .then(|| parse_payload(&found.payload).map_err(malformed))
+        .transpose()?;
     // 4: format known
     let Some((claims, files)) = known else {
         return Err(unknown_format(format));
@@ -165,13 +178,24 @@ pub fn verify<'a>(
     };
     // 6: tenant
     if claims.tenant != expected.tenant {
-        let text = format!("for tenant `{}`, expected `{}`", claims.tenant, expected.tenant);
+        let text = format!(
+            "for tenant `{}`, expected `{}`",
+            claims.tenant, expected.tenant
+        );
         return fail(Step::Tenant, Code::WrongTenant, text);
     }
     // 7: constitutional hash
-    if let Some(hash) = expected.constitutional_hash.as_ref().filter(|hash| **hash != claims.constitutional_hash) {
+    if let Some(hash) = expected
+        .constitutional_hash
+        .as_ref()
+        .filter(|hash| **hash != claims.constitutional_hash)
+    {
         let text = format!("`{}`, expected `{hash}`", claims.constitutional_hash);
-        return fail(Step::ConstitutionalHash, Code::WrongConstitutionalHash, text);
+        return fail(
+            Step::ConstitutionalHash,
+            Code::WrongConstitutionalHash,
+            text,
+        );
     }
     // 8: number against the mark
     let payload = sha256(&found.payload);
@@ -189,7 +213,11 @@ pub fn verify<'a>(
     }
     // 10: size and digest of the second member
     if claims.rest_size != rest.len() as u64 || claims.rest_sha256 != sha256(rest) {
-        let text = format!("the second member ({} bytes) is not the signed one ({} bytes)", rest.len(), claims.rest_size);
+        let text = format!(
+            "the second member ({} bytes) is not the signed one ({} bytes)",
+            rest.len(),
+            claims.rest_size
+        );
         return fail(Step::SecondMember, Code::Tampered, text);
     }
     Ok(VerifiedBundle {
@@ -296,7 +324,9 @@ fn signers(
     for token in tokens {
         let kid = token.kid.escape_debug();
         if !token.marked() {
-            faults.push(format!("the token of `{kid}` is not marked as a bundle's signature"));
+            faults.push(format!(
+                "the token of `{kid}` is not marked as a bundle's signature"
+            ));
             continue;
         }
         let Some(key) = keyring.key(&token.kid) else {
@@ -304,10 +334,14 @@ fn signers(
             faults.push(format!("key `{kid}` is unknown"));
             continue;
         };
-        if signers.iter().any(|signer| signer.public_key == key.public_key) {
+        if signers
+            .iter()
+            .any(|signer| signer.public_key == key.public_key)
+        {
             continue;
         }
-        if let Some(fault) = keyring.fault(key, &expected.tenant, expected.now, expected.clock_skew) {
+        if let Some(fault) = keyring.fault(key, &expected.tenant, expected.now, expected.clock_skew)
+        {
             faults.push(format!("key `{kid}` {fault}"));
         } else if token.is_by(&key.public_key) {
             signers.push(Signer {
@@ -337,16 +371,26 @@ fn signers(
 fn stale(claims: &Claims, payload: &Digest, expected: &Expected) -> Option<String> {
     let number = claims.number;
     if number < expected.min_number {
-        return Some(format!("number {number} is below the configured minimum {}", expected.min_number));
+        return Some(format!(
+            "number {number} is below the configured minimum {}",
+            expected.min_number
+        ));
     }
     if let Some(running) = expected.running.filter(|running| number <= *running) {
-        return Some(format!("number {number} is not above the running {running}"));
+        return Some(format!(
+            "number {number} is not above the running {running}"
+        ));
     }
-    let mark = expected.mark.as_ref().filter(|mark| mark.tenant == expected.tenant)?;
+    let mark = expected
+        .mark
+        .as_ref()
+        .filter(|mark| mark.tenant == expected.tenant)?;
     if number < mark.number {
         Some(format!("number {number} is below the mark {}", mark.number))
     } else if number == mark.number && *payload != mark.payload {
-        Some(format!("number {number} is the mark's, with another payload"))
+        Some(format!(
+            "number {number} is the mark's, with another payload"
+        ))
     } else {
         None
     }
@@ -389,7 +433,10 @@ impl VerifiedBundle<'_> {
     /// The key ids of [`Self::signers`].
     #[must_use]
     pub fn kids(&self) -> Vec<String> {
-        self.signers.iter().map(|signer| signer.kid.clone()).collect()
+        self.signers
+            .iter()
+            .map(|signer| signer.kid.clone())
+            .collect()
     }
 
     /// Steps 11 and 12 in one pass: the manifest is parsed and compared first, then `each` gets every other

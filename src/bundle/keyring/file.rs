@@ -57,13 +57,20 @@ pub(super) fn parse(text: &[u8]) -> Result<Keyring, String> {
     if file.version != 1 {
         return Err(format!("`version` is {}, this build knows 1", file.version));
     }
-    let keys = file.keys.into_iter().map(parse_key).collect::<Result<Vec<_>, _>>()?;
+    let keys = file
+        .keys
+        .into_iter()
+        .map(parse_key)
+        .collect::<Result<Vec<_>, _>>()?;
     let kids: BTreeSet<&str> = keys.iter().map(|key| key.kid.as_str()).collect();
     if kids.len() < keys.len() {
         return Err("a `kid` is there twice".to_owned());
     }
-    let usable: BTreeSet<&[u8; 32]> =
-        keys.iter().filter(|key| !key.revoked).map(|key| &key.public_key).collect();
+    let usable: BTreeSet<&[u8; 32]> = keys
+        .iter()
+        .filter(|key| !key.revoked)
+        .map(|key| &key.public_key)
+        .collect();
     if file.threshold == 0 || file.threshold > usable.len() {
         return Err(format!(
             "`threshold` is {} with {} distinct keys that are not revoked",
@@ -83,10 +90,16 @@ fn parse_key(json: KeyJson) -> Result<Key, String> {
         return Err("a `kid` is not 1 to 200 printable bytes".to_owned());
     }
     if json.usage != "bundle" {
-        return Err(format!("key `{kid}`: `use` is `{}`, expected `bundle`", json.usage));
+        return Err(format!(
+            "key `{kid}`: `use` is `{}`, expected `bundle`",
+            json.usage
+        ));
     }
     if json.algorithm != "Ed25519" {
-        return Err(format!("key `{kid}`: `algorithm` is `{}`, expected `Ed25519`", json.algorithm));
+        return Err(format!(
+            "key `{kid}`: `algorithm` is `{}`, expected `Ed25519`",
+            json.algorithm
+        ));
     }
     let moment = |text: Option<String>| match text {
         None => Ok(None),
@@ -97,7 +110,9 @@ fn parse_key(json: KeyJson) -> Result<Key, String> {
     let tenants = match json.tenants {
         TenantsJson::All(all) if all == "*" => None,
         TenantsJson::All(other) => {
-            return Err(format!("key `{kid}`: `tenants` is `{other}`, expected a list or `*`"));
+            return Err(format!(
+                "key `{kid}`: `tenants` is `{other}`, expected a list or `*`"
+            ));
         }
         TenantsJson::Some(tenants) => Some(
             tenants
@@ -108,7 +123,8 @@ fn parse_key(json: KeyJson) -> Result<Key, String> {
         ),
     };
     Ok(Key {
-        public_key: parse_public_key(&json.public_key).map_err(|error| format!("key `{kid}`: {error}"))?,
+        public_key: parse_public_key(&json.public_key)
+            .map_err(|error| format!("key `{kid}`: {error}"))?,
         not_before: moment(json.not_before)?,
         not_after: moment(json.not_after)?,
         revoked: json.revoked,
@@ -120,7 +136,9 @@ fn parse_key(json: KeyJson) -> Result<Key, String> {
 /// The error without the position, which is one in the JSON made of the file, and with a suggestion.
 fn explain(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    let text = text
+        .rsplit_once(" at line ")
+        .map_or(text.as_str(), |(text, _)| text);
     let mut quoted = text.split('`').skip(1).step_by(2);
     let suggestion = quoted
         .next()
@@ -165,7 +183,10 @@ fn render_key(key: &Key, out: &mut String) {
     let tenants = key.tenants.as_ref().map_or_else(
         || quoted("*"),
         |tenants| {
-            let all: Vec<_> = tenants.iter().map(|tenant| quoted(tenant.as_str())).collect();
+            let all: Vec<_> = tenants
+                .iter()
+                .map(|tenant| quoted(tenant.as_str()))
+                .collect();
             format!("[{}]", all.join(", "))
         },
     );

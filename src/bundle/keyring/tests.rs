@@ -43,10 +43,16 @@ fn the_file_survives_the_round_trip() {
                 ..key("a \"quoted\": kid", 1)
             },
             key("b", 2),
-            Key { revoked: true, ..key("c", 3) },
+            Key {
+                revoked: true,
+                ..key("c", 3)
+            },
         ],
     };
-    assert_eq!(Keyring::parse(keyring.to_yaml().as_bytes()).unwrap(), keyring);
+    assert_eq!(
+        Keyring::parse(keyring.to_yaml().as_bytes()).unwrap(),
+        keyring
+    );
 }
 
 fn json(change: impl Fn(String) -> String) -> Result<Keyring, String> {
@@ -73,13 +79,21 @@ fn what_is_wrong_is_said() {
     refused("tenants", "tenant", "did you mean `tenants`?");
     refused("\"version\": 1", "\"version\": 2", "this build knows 1");
     refused("\"threshold\": 1", "\"threshold\": 0", "`threshold` is 0");
-    refused("\"threshold\": 1", "\"threshold\": 2", "with 1 distinct keys");
+    refused(
+        "\"threshold\": 1",
+        "\"threshold\": 2",
+        "with 1 distinct keys",
+    );
     refused("bundle", "token", "expected `bundle`");
     refused("Ed25519", "RS256", "expected `Ed25519`");
     refused("\"*\"", "\"acme\"", "expected a list or `*`");
     refused("\"*\"", "[\"a b\"]", "is no tenant");
     refused("\"*\"", "\"*\", \"revoked\": true", "with 0 distinct keys");
-    refused("\"*\"", "\"*\", \"not_after\": \"soon\"", "no RFC 3339 time");
+    refused(
+        "\"*\"",
+        "\"*\", \"not_after\": \"soon\"",
+        "no RFC 3339 time",
+    );
     refused("\"*\"", "\"*\", \"kid\": \"b\"", "duplicate field `kid`");
     assert!(Keyring::parse(&[b' '; 1024 * 1024 + 1]).is_err());
     for garbage in [&b""[..], b"{", b"\xff\xfe", b"[]", b"keys: &a [*a]"] {
@@ -93,8 +107,14 @@ fn the_threshold_counts_distinct_public_keys() {
         threshold: 2,
         keys: vec![key("a", 1), key("again", 1), key("b", 2)],
     };
-    assert_eq!(until(&keyring, &[signer("a", 1), signer("again", 1)], 0), None);
-    assert_eq!(until(&keyring, &[signer("a", 1), signer("b", 2)], 0), Some(NEVER));
+    assert_eq!(
+        until(&keyring, &[signer("a", 1), signer("again", 1)], 0),
+        None
+    );
+    assert_eq!(
+        until(&keyring, &[signer("a", 1), signer("b", 2)], 0),
+        Some(NEVER)
+    );
 }
 
 #[test]
@@ -110,7 +130,13 @@ fn a_signer_counts_only_under_its_own_key() {
 fn a_key_revoked_under_one_kid_is_revoked_under_all() {
     let keyring = Keyring {
         threshold: 1,
-        keys: vec![key("a", 1), Key { revoked: true, ..key("again", 1) }],
+        keys: vec![
+            key("a", 1),
+            Key {
+                revoked: true,
+                ..key("again", 1)
+            },
+        ],
     };
     assert_eq!(until(&keyring, &[signer("a", 1)], 0), None);
 }
@@ -123,7 +149,11 @@ fn trust_ends_when_too_few_keys_are_left() {
     };
     let mut keyring = Keyring {
         threshold: 2,
-        keys: vec![ending("a", 1, 1_000), ending("b", 2, 2_000), ending("c", 3, 3_000)],
+        keys: vec![
+            ending("a", 1, 1_000),
+            ending("b", 2, 2_000),
+            ending("c", 3, 3_000),
+        ],
     };
     let all = [signer("a", 1), signer("b", 2), signer("c", 3)];
     assert_eq!(until(&keyring, &all, 0), Some(moment(2_060)));
@@ -137,7 +167,10 @@ fn trust_ends_when_too_few_keys_are_left() {
 #[test]
 fn windows_and_tenants_bound_a_key() {
     let keyring = |change: fn(&mut Key)| {
-        let mut keyring = Keyring { threshold: 1, keys: vec![key("a", 1)] };
+        let mut keyring = Keyring {
+            threshold: 1,
+            keys: vec![key("a", 1)],
+        };
         change(&mut keyring.keys[0]);
         keyring
     };

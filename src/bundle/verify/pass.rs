@@ -30,17 +30,29 @@ pub(super) fn read<E: From<VerifyError>>(
     while let Some(header) = archive.next()? {
         let name = header.name.as_str();
         if let Some(fault) = name::fault(name) {
-            return Err(unsafe_archive(format!("the name `{}` {fault}", name.escape_debug())).into());
+            return Err(
+                unsafe_archive(format!("the name `{}` {fault}", name.escape_debug())).into(),
+            );
         }
         if name <= previous.as_str() || name == ".manifest" {
-            return Err(unsafe_archive(format!("`{name}` is there twice or not in its sorted place")).into());
+            return Err(unsafe_archive(format!(
+                "`{name}` is there twice or not in its sorted place"
+            ))
+            .into());
         }
         let listed = bundle
             .files
             .get(name)
             .ok_or_else(|| mismatch(format!("`{name}` is not listed in the signature")))?;
         seen += 1;
-        entry(&mut archive, name, header.size, hash_files.then_some(listed), &manifest, each)?;
+        entry(
+            &mut archive,
+            name,
+            header.size,
+            hash_files.then_some(listed),
+            &manifest,
+            each,
+        )?;
         previous = header.name;
     }
     if seen < bundle.files.len() {
@@ -62,7 +74,9 @@ fn manifest(
 ) -> Result<Manifest, VerifyError> {
     let first = archive.next()?;
     if first.is_none_or(|header| header.name != ".manifest") {
-        return Err(unsafe_archive("`.manifest` is not the first file".to_owned()));
+        return Err(unsafe_archive(
+            "`.manifest` is not the first file".to_owned(),
+        ));
     }
     let listed = bundle
         .files
@@ -85,10 +99,17 @@ fn manifest(
     }
     for policy in &manifest.policies {
         if !bundle.files.contains_key(&policy.path) {
-            return Err(mismatch(format!("policy `{}` is not listed in the signature", policy.path)));
+            return Err(mismatch(format!(
+                "policy `{}` is not listed in the signature",
+                policy.path
+            )));
         }
     }
-    let stored = bundle.files.keys().filter(|name| name.starts_with(POLICIES)).count();
+    let stored = bundle
+        .files
+        .keys()
+        .filter(|name| name.starts_with(POLICIES))
+        .count();
     if stored != manifest.policies.len() {
         return Err(mismatch(format!(
             "{stored} policies are signed, the manifest lists {}",
@@ -122,7 +143,14 @@ fn entry<E: From<VerifyError>>(
                 inner: archive.entry(),
                 hasher: Hasher::default(),
             };
-            let outcome = each(manifest, Entry { name, size, reader: &mut hashed });
+            let outcome = each(
+                manifest,
+                Entry {
+                    name,
+                    size,
+                    reader: &mut hashed,
+                },
+            );
             let drained = io::copy(&mut hashed, &mut io::sink());
             let found = hashed.hasher.finish();
             archive.check()?;
@@ -132,7 +160,14 @@ fn entry<E: From<VerifyError>>(
             }
             outcome
         }
-        None => each(manifest, Entry { name, size, reader: &mut archive.entry() }),
+        None => each(
+            manifest,
+            Entry {
+                name,
+                size,
+                reader: &mut archive.entry(),
+            },
+        ),
     };
     // A reader's failure is the archive's fault, whatever became of it in `each`.
     archive.check()?;
@@ -140,8 +175,13 @@ fn entry<E: From<VerifyError>>(
 }
 
 fn check_hash(name: &str, content: &[u8], listed: &Digest) -> Result<(), VerifyError> {
-    let found = hash::file(name, content).map_err(|error| mismatch(format!("`{name}`: {error}")))?;
-    if found == *listed { Ok(()) } else { Err(hash_mismatch(name, &found, listed)) }
+    let found =
+        hash::file(name, content).map_err(|error| mismatch(format!("`{name}`: {error}")))?;
+    if found == *listed {
+        Ok(())
+    } else {
+        Err(hash_mismatch(name, &found, listed))
+    }
 }
 
 fn hash_mismatch(name: &str, found: &Digest, listed: &Digest) -> VerifyError {
@@ -177,9 +217,13 @@ struct Archive<'a> {
 impl<'a> Archive<'a> {
     fn open(rest: &'a [u8], limits: &Limits) -> Result<Self, VerifyError> {
         if !gzip::plain_header(rest) {
-            return Err(unsafe_archive("the second member has no plain gzip header".to_owned()));
+            return Err(unsafe_archive(
+                "the second member has no plain gzip header".to_owned(),
+            ));
         }
-        let by_ratio = (rest.len() as u64).saturating_mul(limits.ratio).saturating_add(RATIO_FREE_BYTES);
+        let by_ratio = (rest.len() as u64)
+            .saturating_mul(limits.ratio)
+            .saturating_add(RATIO_FREE_BYTES);
         let source = Hashed {
             inner: rest,
             hasher: Hasher::default(),
@@ -219,7 +263,10 @@ impl<'a> Archive<'a> {
         }
         if header.size > self.entry_bytes {
             let name = header.name.escape_debug();
-            return Err(unsafe_archive(format!("`{name}` has {} bytes, at most {}", header.size, self.entry_bytes)));
+            return Err(unsafe_archive(format!(
+                "`{name}` has {} bytes, at most {}",
+                header.size, self.entry_bytes
+            )));
         }
         self.entries -= 1;
         self.left = header.size;
@@ -231,16 +278,24 @@ impl<'a> Archive<'a> {
         let mut block = [0; BLOCK];
         self.fill(&mut block)?;
         if block.iter().any(|&byte| byte != 0) {
-            return Err(unsafe_archive("one zero block does not end an archive".to_owned()));
+            return Err(unsafe_archive(
+                "one zero block does not end an archive".to_owned(),
+            ));
         }
         match self.decompress(&mut [0]) {
             Ok(0) => {}
-            Ok(_) => return Err(unsafe_archive("bytes after the end of the archive".to_owned())),
+            Ok(_) => {
+                return Err(unsafe_archive(
+                    "bytes after the end of the archive".to_owned(),
+                ));
+            }
             Err(error) => return Err(unsafe_archive(error.to_string())),
         }
         match self.decoder.get_mut().fill_buf() {
             Ok([]) => Ok(()),
-            _ => Err(unsafe_archive("bytes after the second gzip member".to_owned())),
+            _ => Err(unsafe_archive(
+                "bytes after the second gzip member".to_owned(),
+            )),
         }
     }
 
@@ -284,21 +339,27 @@ struct EntryReader<'r, 'a>(&'r mut Archive<'a>);
 impl Read for EntryReader<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let archive = &mut *self.0;
-        let most = usize::try_from(archive.left).unwrap_or(usize::MAX).min(buffer.len());
+        let most = usize::try_from(archive.left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
         if most == 0 {
             return Ok(0);
         }
-        let read = archive.decompress(&mut buffer[..most]).and_then(|count| match count {
-            0 => Err(io::Error::other("the archive ends inside a file")),
-            count => Ok(count),
-        });
+        let read = archive
+            .decompress(&mut buffer[..most])
+            .and_then(|count| match count {
+                0 => Err(io::Error::other("the archive ends inside a file")),
+                count => Ok(count),
+            });
         match read {
             Ok(count) => {
                 archive.left -= count as u64;
                 Ok(count)
             }
             Err(error) => {
-                archive.failure.get_or_insert_with(|| unsafe_archive(error.to_string()));
+                archive
+                    .failure
+                    .get_or_insert_with(|| unsafe_archive(error.to_string()));
                 Err(error)
             }
         }

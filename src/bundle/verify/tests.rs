@@ -40,7 +40,13 @@ fn expected() -> Expected {
 fn builder() -> Builder {
     let issued = Timestamp::from_unix_seconds(NOW - 100);
     let expires = issued.plus_seconds(7 * 86_400);
-    let mut builder = Builder::new("acme".parse().unwrap(), 7, issued, expires, "cdd01ef066bc6cf2".to_owned());
+    let mut builder = Builder::new(
+        "acme".parse().unwrap(),
+        7,
+        issued,
+        expires,
+        "cdd01ef066bc6cf2".to_owned(),
+    );
     builder
         .file("b/data.json".to_owned(), br#"{"x": 1.0}"#.to_vec())
         .file("a/x.rego".to_owned(), b"package a\n".to_vec())
@@ -61,8 +67,18 @@ fn names(bundle: &VerifiedBundle<'_>, limits: &Limits) -> Result<Vec<String>, Ve
 fn what_is_built_verifies_and_reads_in_order() {
     let key = key("k", 1);
     let archive = builder().build(&[&key]).unwrap();
-    assert_eq!(archive, builder().build(&[&key]).unwrap(), "the same input gives the same bytes");
-    let bundle = verify(&archive, &keyring(1, &[&key]), &expected(), &Limits::default()).unwrap();
+    assert_eq!(
+        archive,
+        builder().build(&[&key]).unwrap(),
+        "the same input gives the same bytes"
+    );
+    let bundle = verify(
+        &archive,
+        &keyring(1, &[&key]),
+        &expected(),
+        &Limits::default(),
+    )
+    .unwrap();
     assert_eq!(bundle.kids(), ["k"]);
     assert_eq!(bundle.claims().number, 7);
     assert_eq!(bundle.archive_digest(), &sha256(&archive));
@@ -78,19 +94,60 @@ fn limits_hold_while_reading() {
     let mut builder = builder();
     builder.file("zeros.txt".to_owned(), vec![0; 3_000_000]);
     let archive = builder.build(&[&key]).unwrap();
-    let bundle = verify(&archive, &keyring(1, &[&key]), &expected(), &Limits::default()).unwrap();
+    let bundle = verify(
+        &archive,
+        &keyring(1, &[&key]),
+        &expected(),
+        &Limits::default(),
+    )
+    .unwrap();
     let refused = |limits: Limits| {
         let error = names(&bundle, &limits).unwrap_err();
-        assert_eq!((error.step, error.code), (Step::Decompression, Code::UnsafeArchive), "{error}");
+        assert_eq!(
+            (error.step, error.code),
+            (Step::Decompression, Code::UnsafeArchive),
+            "{error}"
+        );
         error.detail
     };
-    let roomy = Limits { ratio: 100_000, ..Limits::default() };
+    let roomy = Limits {
+        ratio: 100_000,
+        ..Limits::default()
+    };
     assert!(names(&bundle, &roomy).is_ok());
     assert!(refused(Limits::default()).contains("ratio"));
-    assert!(refused(Limits { total_bytes: 2_000_000, ..roomy }).contains("total"));
-    assert!(refused(Limits { entry_bytes: 2_999_999, ..roomy }).contains("at most 2999999"));
-    assert!(refused(Limits { entries: 4, ..roomy }).contains("too many files"));
-    assert!(names(&bundle, &Limits { entries: 5, entry_bytes: 3_000_000, ..roomy }).is_ok());
+    assert!(
+        refused(Limits {
+            total_bytes: 2_000_000,
+            ..roomy
+        })
+        .contains("total")
+    );
+    assert!(
+        refused(Limits {
+            entry_bytes: 2_999_999,
+            ..roomy
+        })
+        .contains("at most 2999999")
+    );
+    assert!(
+        refused(Limits {
+            entries: 4,
+            ..roomy
+        })
+        .contains("too many files")
+    );
+    assert!(
+        names(
+            &bundle,
+            &Limits {
+                entries: 5,
+                entry_bytes: 3_000_000,
+                ..roomy
+            }
+        )
+        .is_ok()
+    );
 }
 
 #[test]
@@ -98,7 +155,9 @@ fn the_threshold_needs_distinct_keys() {
     let (one, two, twin) = (key("one", 1), key("two", 2), key("twin", 1));
     let archive = builder().build(&[&one]).unwrap();
     let ring = keyring(2, &[&one, &two, &twin]);
-    let check = |archive: &[u8]| verify(archive, &ring, &expected(), &Limits::default()).map(|found| found.kids());
+    let check = |archive: &[u8]| {
+        verify(archive, &ring, &expected(), &Limits::default()).map(|found| found.kids())
+    };
     assert_eq!(check(&archive).unwrap_err().code, Code::Untrusted);
     let same_key = sign(&archive, Previous::Keep, &[&twin]).unwrap();
     assert_eq!(check(&same_key).unwrap_err().code, Code::Untrusted);
@@ -131,14 +190,22 @@ fn the_number_is_held_against_mark_minimum_and_what_runs() {
     let key = key("k", 1);
     let archive = builder().build(&[&key]).unwrap();
     let ring = keyring(1, &[&key]);
-    let payload = *verify(&archive, &ring, &expected(), &Limits::default()).unwrap().payload();
+    let payload = *verify(&archive, &ring, &expected(), &Limits::default())
+        .unwrap()
+        .payload();
     let step = |change: &dyn Fn(&mut Expected)| {
         let mut expected = expected();
         change(&mut expected);
-        verify(&archive, &ring, &expected, &Limits::default()).err().map(|error| error.code)
+        verify(&archive, &ring, &expected, &Limits::default())
+            .err()
+            .map(|error| error.code)
     };
     let mark = |tenant: &str, number, payload| {
-        let mark = Some(Mark { tenant: tenant.parse().unwrap(), number, payload });
+        let mark = Some(Mark {
+            tenant: tenant.parse().unwrap(),
+            number,
+            payload,
+        });
         move |expected: &mut Expected| expected.mark.clone_from(&mark)
     };
     assert_eq!(step(&mark("acme", 6, [0; 32])), None);
@@ -146,7 +213,10 @@ fn the_number_is_held_against_mark_minimum_and_what_runs() {
     assert_eq!(step(&mark("acme", 7, [0; 32])), Some(Code::Stale));
     assert_eq!(step(&mark("acme", 8, payload)), Some(Code::Stale));
     assert_eq!(step(&mark("other", 8, payload)), None);
-    assert_eq!(step(&|expected| expected.running = Some(7)), Some(Code::Stale));
+    assert_eq!(
+        step(&|expected| expected.running = Some(7)),
+        Some(Code::Stale)
+    );
     assert_eq!(step(&|expected| expected.running = Some(6)), None);
     assert_eq!(step(&|expected| expected.min_number = 8), Some(Code::Stale));
 }
@@ -155,7 +225,13 @@ fn the_number_is_held_against_mark_minimum_and_what_runs() {
 fn a_failure_in_each_is_handed_through_unless_the_archive_caused_it() {
     let key = key("k", 1);
     let archive = builder().build(&[&key]).unwrap();
-    let bundle = verify(&archive, &keyring(1, &[&key]), &expected(), &Limits::default()).unwrap();
+    let bundle = verify(
+        &archive,
+        &keyring(1, &[&key]),
+        &expected(),
+        &Limits::default(),
+    )
+    .unwrap();
     let own = |limits: Limits| {
         bundle
             .read(&limits, false, &mut |_, entry| {
@@ -169,7 +245,13 @@ fn a_failure_in_each_is_handed_through_unless_the_archive_caused_it() {
             .map(|error| error.step)
     };
     assert_eq!(own(Limits::default()), None);
-    assert_eq!(own(Limits { total_bytes: 3_000, ..Limits::default() }), Some(Step::Decompression));
+    assert_eq!(
+        own(Limits {
+            total_bytes: 3_000,
+            ..Limits::default()
+        }),
+        Some(Step::Decompression)
+    );
 }
 
 #[test]
@@ -187,8 +269,16 @@ fn garbage_is_malformed() {
         let error = verify(archive, &ring, &expected(), &Limits::default()).unwrap_err();
         assert_eq!(error.code, Code::Malformed);
     }
-    let tiny = Limits { archive_bytes: 4, ..Limits::default() };
-    assert_eq!(verify(b"hello", &ring, &expected(), &tiny).unwrap_err().code, Code::TooLarge);
+    let tiny = Limits {
+        archive_bytes: 4,
+        ..Limits::default()
+    };
+    assert_eq!(
+        verify(b"hello", &ring, &expected(), &tiny)
+            .unwrap_err()
+            .code,
+        Code::TooLarge
+    );
 }
 
 #[test]
@@ -219,7 +309,10 @@ fn outside_vectors() -> Option<std::path::PathBuf> {
         return Some(folder.into());
     }
     let required = std::env::var("LICTOR_REQUIRE").unwrap_or_default();
-    assert!(!required.split(',').any(|word| word == "vectors"), "LICTOR_VECTORS is not set");
+    assert!(
+        !required.split(',').any(|word| word == "vectors"),
+        "LICTOR_VECTORS is not set"
+    );
     println!("skipped: LICTOR_VECTORS is not set");
     None
 }
