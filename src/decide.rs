@@ -355,3 +355,6 @@ pub trait Observer: Send + Sync + std::fmt::Debug {
     /// An evaluation panicked.
     fn panicked(&self, kind: Kind, message: &str);
 }
+
+#[cfg(test)]
+mod tests;

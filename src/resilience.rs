@@ -2,6 +2,7 @@
 
 mod backoff;
 mod breaker;
+pub mod failpoint;
 
 pub use backoff::Backoff;
 pub use breaker::{Breaker, BreakerSettings, BreakerStatus, Permit, Rejected, State};

@@ -1,12 +1,16 @@
 //! What decides now: one immutable [`Snapshot`] behind one pointer, a [`Publisher`] that alone may move
 //! it, and [`Reader`]s. Retired snapshots are dropped on a thread of their own.
 
+#[cfg(test)]
+mod fixture;
 pub mod load;
 mod publish;
 
 use crate::bundle::{Claims, Digest, Manifest, Signer};
 use crate::engine::Program;
 
+#[cfg(test)]
+pub(crate) use fixture::test_snapshot;
 pub use publish::{Current, Ended, NotNewer, Publisher, Reader, WorkerReader, channel};
 
 /// A generation: everything a decision can need. With one bundle its name is that bundle's revision.

@@ -191,3 +191,6 @@ fn retire(retired: &Receiver<Arc<Snapshot>>) {
         held.retain(|snapshot| Arc::strong_count(snapshot) > 1);
     }
 }
+
+#[cfg(test)]
+mod tests;

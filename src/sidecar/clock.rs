@@ -1,0 +1,42 @@
+//! The wall clock of one process: it never runs backwards.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::model::Timestamp;
+
+/// A wall clock that stands still where the system's was set back. Clones share what they have seen.
+#[derive(Clone, Debug, Default)]
+pub struct Clock {
+    /// The latest moment handed out, in nanoseconds since the Unix epoch (good until the year 2262).
+    latest: Arc<AtomicI64>,
+}
+
+impl Clock {
+    /// The present moment, never before one that was handed out already.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+        let nanos = since_epoch.map_or(0, |elapsed| elapsed.as_nanos());
+        self.at_least(i64::try_from(nanos).unwrap_or(i64::MAX))
+    }
+
+    fn at_least(&self, nanos: i64) -> Timestamp {
+        let before = self.latest.fetch_max(nanos, Ordering::Relaxed);
+        Timestamp::from_unix_nanos(i128::from(before.max(nanos)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stands_still_where_the_system_clock_was_set_back() {
+        let clock = Clock::default();
+        assert_eq!(clock.at_least(2_000_000_000).unix_seconds(), 2);
+        assert_eq!(clock.at_least(1_000_000_000).unix_seconds(), 2);
+        assert_eq!(clock.clone().at_least(3_000_000_000).unix_seconds(), 3);
+    }
+}

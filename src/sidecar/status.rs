@@ -1,0 +1,93 @@
+//! What the sidecar runs and how its sources fare: written by activation, shown by `/v1/status`, reported to the
+//! control plane. Never on the way of a decision but for one atomic read (the bundle's age).
+
+mod report;
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::model::Timestamp;
+
+pub use report::{
+    BundleReport, CacheReport, Failure, KeyReport, KeyringReport, LastKnownGood, Report,
+    SourceReport,
+};
+
+/// The shared status of one sidecar.
+#[derive(Debug)]
+pub struct Status {
+    report: Mutex<Report>,
+    /// Unix seconds from which the active bundle's age counts; `i64::MIN` without a bundle.
+    fresh_as_of: AtomicI64,
+}
+
+impl Status {
+    /// Before anything happened.
+    #[must_use]
+    pub const fn new(report: Report) -> Self {
+        Self {
+            report: Mutex::new(report),
+            fresh_as_of: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// A copy for an answer, with ages as of `now`.
+    #[must_use]
+    pub fn report(&self, now: Timestamp) -> Report {
+        let mut report = self.lock().clone();
+        if let Some(bundle) = &mut report.bundle {
+            bundle.age_seconds = self.bundle_age(now).unwrap_or(0);
+        }
+        report
+    }
+
+    /// Seconds since the active bundle's source last confirmed it; before its first confirmation in this process
+    /// since it was issued. None without a bundle.
+    #[must_use]
+    pub fn bundle_age(&self, now: Timestamp) -> Option<u64> {
+        match self.fresh_as_of.load(Ordering::Relaxed) {
+            i64::MIN => None,
+            since => Some(u64::try_from(now.unix_seconds() - since).unwrap_or(0)),
+        }
+    }
+
+    /// The active bundle is as fresh as this moment.
+    pub fn confirm(&self, as_of: Timestamp) {
+        self.fresh_as_of.store(as_of.unix_seconds(), Ordering::Relaxed);
+    }
+
+    /// Changes the report.
+    pub fn update(&self, change: impl FnOnce(&mut Report)) {
+        change(&mut self.lock());
+    }
+
+    /// Changes one source's part of the report.
+    pub fn update_source(&self, source: &str, change: impl FnOnce(&mut SourceReport)) {
+        let mut report = self.lock();
+        let found = report.sources.iter_mut().find(|found| found.name == source);
+        if let Some(found) = found {
+            change(found);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Report> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn age_counts_from_the_last_confirmation() {
+        let status = Status::new(Report::default());
+        let at = Timestamp::from_unix_seconds;
+        assert_eq!(status.bundle_age(at(100)), None);
+        status.confirm(at(90));
+        assert_eq!(status.bundle_age(at(100)), Some(10));
+        status.confirm(at(100));
+        assert_eq!(status.bundle_age(at(100)), Some(0));
+        assert_eq!(status.bundle_age(at(99)), Some(0));
+    }
+}
