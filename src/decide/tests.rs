@@ -49,7 +49,10 @@ fn no_answer_is_never_yes() {
     assert!(matches!(validate(&mut worker), Err(DecideError::Expired)));
     publisher.set_ended(Some(Ended::Untrusted));
     assert!(matches!(validate(&mut worker), Err(DecideError::Untrusted)));
-    assert_eq!(*heard.decided.lock().unwrap(), [(Kind::Validate, Outcome::Error); 3]);
+    assert_eq!(
+        *heard.decided.lock().unwrap(),
+        [(Kind::Validate, Outcome::Error); 3]
+    );
     publisher.set_ended(None);
     validate(&mut worker).unwrap();
 }
@@ -74,7 +77,10 @@ fn every_answer_names_its_revision_and_has_an_id_of_its_own() {
     assert_eq!(first.get_version_num(), 7);
     let (seconds, _) = first.get_timestamp().unwrap().to_unix();
     assert_eq!(seconds, 1_700_000_000);
-    assert_eq!(*heard.decided.lock().unwrap(), [(Kind::Validate, Outcome::Positive); 2]);
+    assert_eq!(
+        *heard.decided.lock().unwrap(),
+        [(Kind::Validate, Outcome::Positive); 2]
+    );
 }
 
 #[test]

@@ -159,9 +159,10 @@ impl Activator {
         let sources = sources.map(|source| Source::new(source, &settings.tenant, handle));
         let sources: Vec<Source> = sources.collect::<Result<_, _>>()?;
         let keyring = keyring::read(&settings.keyring)?;
-        let cache = settings.cache_dir.clone().map(|dir| {
-            Cache::new(dir, settings.tenant.clone(), settings.archive_limits)
-        });
+        let cache = settings
+            .cache_dir
+            .clone()
+            .map(|dir| Cache::new(dir, settings.tenant.clone(), settings.archive_limits));
         let mut report = report(&settings);
         if let Some(Err(error)) = cache.as_ref().map(Cache::prepare) {
             tracing::error!(%error, "cache folder unusable");

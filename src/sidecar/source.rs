@@ -137,7 +137,11 @@ impl Location {
                 let scheme = url.scheme_str().unwrap_or("http");
                 let host = url.host().unwrap_or_default();
                 let port = url.port_u16().map(|port| format!(":{port}"));
-                format!("{scheme}://{host}{}{}", port.unwrap_or_default(), url.path())
+                format!(
+                    "{scheme}://{host}{}{}",
+                    port.unwrap_or_default(),
+                    url.path()
+                )
             }
             Self::File { path } => path.display().to_string(),
         }
@@ -150,11 +154,7 @@ impl Source {
     /// # Errors
     ///
     /// [`WireError::Tls`] when the certificate authorities cannot be used.
-    pub fn new(
-        settings: &Settings,
-        tenant: &TenantId,
-        handle: &Handle,
-    ) -> Result<Self, WireError> {
+    pub fn new(settings: &Settings, tenant: &TenantId, handle: &Handle) -> Result<Self, WireError> {
         match &settings.location {
             Location::Http {
                 url,

@@ -53,7 +53,8 @@ impl Status {
 
     /// The active bundle is as fresh as this moment.
     pub fn confirm(&self, as_of: Timestamp) {
-        self.fresh_as_of.store(as_of.unix_seconds(), Ordering::Relaxed);
+        self.fresh_as_of
+            .store(as_of.unix_seconds(), Ordering::Relaxed);
     }
 
     /// Changes the report.

@@ -63,7 +63,10 @@ impl ActivationError {
             step: error.step,
             code: error.code,
             detail: error.detail,
-            revision: error.claims.as_ref().map(|claims| claims.revision.to_string()),
+            revision: error
+                .claims
+                .as_ref()
+                .map(|claims| claims.revision.to_string()),
             claims: error.claims,
             fate,
         }

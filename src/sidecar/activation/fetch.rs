@@ -55,12 +55,21 @@ pub(super) async fn run(
         let delay = match ended.0 {
             SyncResult::Activated => {
                 backoff.reset();
-                if source.holds() { Duration::ZERO } else { jittered(poll) }
+                if source.holds() {
+                    Duration::ZERO
+                } else {
+                    jittered(poll)
+                }
             }
             SyncResult::Unchanged => {
                 backoff.reset();
-                let at_once = source.holds() && (wait == Wait::No || started.elapsed() >= HELD_AT_LEAST);
-                if at_once { Duration::ZERO } else { jittered(poll) }
+                let at_once =
+                    source.holds() && (wait == Wait::No || started.elapsed() >= HELD_AT_LEAST);
+                if at_once {
+                    Duration::ZERO
+                } else {
+                    jittered(poll)
+                }
             }
             SyncResult::Refused | SyncResult::Failed | SyncResult::Pending => backoff.next_delay(),
         };
@@ -88,7 +97,9 @@ async fn fetch(
     let now = activator.clock.now().to_string();
     activator
         .status
-        .update_source(activator.name(index), |report| report.last_attempt = Some(now));
+        .update_source(activator.name(index), |report| {
+            report.last_attempt = Some(now)
+        });
     let conditions = activator.lock().conditions(index);
     let receiving = Arc::clone(activator);
     let download = move || receiving.download();
@@ -100,7 +111,10 @@ impl Activator {
     fn download(&self) -> Download {
         let limit = self.settings.archive_limits.archive_bytes;
         let cache = self.cache.as_ref();
-        cache.map_or_else(|| Download::into_memory(limit), crate::sidecar::cache::Cache::download)
+        cache.map_or_else(
+            || Download::into_memory(limit),
+            crate::sidecar::cache::Cache::download,
+        )
     }
 
     async fn settle(

@@ -21,10 +21,7 @@ pub enum ReadKeyringError {
     #[error("cannot read the keyring `{}`", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("cannot use the keyring `{}`", path.display())]
-    Parse {
-        path: PathBuf,
-        source: KeyringError,
-    },
+    Parse { path: PathBuf, source: KeyringError },
 }
 
 /// Reads and checks the file.
@@ -63,7 +60,8 @@ impl Activator {
             Err(error) => {
                 let detail = error_chain(&error);
                 tracing::error!(detail, "keyring not reloaded, the old one stays in force");
-                self.status.update(|report| report.keyring.error = Some(detail));
+                self.status
+                    .update(|report| report.keyring.error = Some(detail));
             }
         }
     }
@@ -73,7 +71,9 @@ impl Activator {
         let now = self.clock.now();
         loop {
             let before = self.lock().active.clone();
-            let trusted = before.as_ref().map(|active| self.trust(active, &keyring, now));
+            let trusted = before
+                .as_ref()
+                .map(|active| self.trust(active, &keyring, now));
             let mut state = self.lock();
             let same = state.active.as_ref().map(|active| active.digest)
                 == before.as_ref().map(|active| active.digest);

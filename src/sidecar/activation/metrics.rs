@@ -50,7 +50,10 @@ impl Metrics {
                 "lictor_bundle_expires_seconds",
                 "Seconds until the active bundle expires, negative once it has",
             )?,
-            bundle_number: gauge("lictor_bundle_number", "Number of the active bundle, 0 without one")?,
+            bundle_number: gauge(
+                "lictor_bundle_number",
+                "Number of the active bundle, 0 without one",
+            )?,
             persisted: gauge(
                 "lictor_bundle_persisted",
                 "1 when the active bundle would survive a restart",

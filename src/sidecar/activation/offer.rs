@@ -36,7 +36,10 @@ impl Activator {
         let Some(cache) = &self.cache else { return };
         for _ in 0..BOOT_ATTEMPTS {
             if let crate::sidecar::cache::MarkFile::Unreadable(detail) = cache.mark() {
-                tracing::error!(detail, "the mark is unreadable, the cached bundle is not believed");
+                tracing::error!(
+                    detail,
+                    "the mark is unreadable, the cached bundle is not believed"
+                );
                 self.status.update(|report| {
                     report.cache.error = Some(format!("unreadable mark: {detail}"));
                 });
@@ -153,12 +156,7 @@ impl Activator {
         }
     }
 
-    fn refused(
-        &self,
-        source: usize,
-        held: Held,
-        error: &ActivationError,
-    ) -> (SyncResult, String) {
+    fn refused(&self, source: usize, held: Held, error: &ActivationError) -> (SyncResult, String) {
         tracing::warn!(
             source = self.name(source),
             step = error.step.number(),
@@ -200,7 +198,11 @@ impl Activator {
             return (SyncResult::Refused, refused.to_string());
         }
         let detail = super::keyring::error_chain(&error);
-        tracing::warn!(source = self.name(source), code = error.code(), "fetch failed: {detail}");
+        tracing::warn!(
+            source = self.name(source),
+            code = error.code(),
+            "fetch failed: {detail}"
+        );
         self.show_failure(
             source,
             Failure {
@@ -227,7 +229,11 @@ impl Activator {
         self.status.update_source(self.name(source), |report| {
             report.last_success = Some(now);
             // What went wrong with a bundle stays until a bundle goes well; a fetch went well just now.
-            if report.last_error.as_ref().is_some_and(|error| error.step == 0) {
+            if report
+                .last_error
+                .as_ref()
+                .is_some_and(|error| error.step == 0)
+            {
                 report.last_error = None;
             }
         });
@@ -262,8 +268,9 @@ impl Activator {
 
     fn show_failure(&self, source: usize, failure: Failure) {
         self.count_failure(failure.step, failure.code);
-        self.status
-            .update_source(self.name(source), |report| report.last_error = Some(failure));
+        self.status.update_source(self.name(source), |report| {
+            report.last_error = Some(failure)
+        });
     }
 
     /// Shows a swap.
@@ -312,7 +319,11 @@ fn bundle_report(source: &str, active: &Active, now: Timestamp) -> BundleReport 
         source: source.to_owned(),
         issued_at: active.issued_at.to_string(),
         expires_at: active.expires_at.to_string(),
-        kids: active.signers.iter().map(|signer| signer.kid.clone()).collect(),
+        kids: active
+            .signers
+            .iter()
+            .map(|signer| signer.kid.clone())
+            .collect(),
         active_policies: program.active_policies(),
         activated_at: now.to_string(),
         age_seconds: 0,

@@ -63,11 +63,7 @@ impl Activator {
     }
 
     /// Steps 1 to 17 under one keyring; None when that changed before the swap.
-    fn attempt(
-        &self,
-        offer: &Offer,
-        judge: &Judge,
-    ) -> Result<Option<Accepted>, ActivationError> {
+    fn attempt(&self, offer: &Offer, judge: &Judge) -> Result<Option<Accepted>, ActivationError> {
         let expected = self.expected(offer, judge);
         let limits = &self.settings.archive_limits;
         let verified = match verify(offer.archive.bytes(), &judge.keyring, &expected, limits) {
@@ -95,8 +91,14 @@ impl Activator {
         let persisted = self.persist_step(offer, &mark, revision)?;
         failpoint::hit("persisted");
         self.swap(offer, snapshot, judge, |snapshot| Active {
-            issued_at: snapshot.bundles.first().map_or(expected.now, |b| b.claims.issued_at),
-            expires_at: snapshot.bundles.first().map_or(expected.now, |b| b.claims.expires_at),
+            issued_at: snapshot
+                .bundles
+                .first()
+                .map_or(expected.now, |b| b.claims.issued_at),
+            expires_at: snapshot
+                .bundles
+                .first()
+                .map_or(expected.now, |b| b.claims.expires_at),
             trusted_until: judge.keyring.valid_until(
                 &signers,
                 &self.settings.tenant,
@@ -204,9 +206,13 @@ impl Activator {
             MarkFile::Present(mark) => Some(mark),
             MarkFile::Absent => None,
             MarkFile::Unreadable(detail) => {
-                tracing::error!(detail, "the mark is unreadable, only the source is believed");
-                self.status
-                    .update(|report| report.cache.error = Some(format!("unreadable mark: {detail}")));
+                tracing::error!(
+                    detail,
+                    "the mark is unreadable, only the source is believed"
+                );
+                self.status.update(|report| {
+                    report.cache.error = Some(format!("unreadable mark: {detail}"))
+                });
                 None
             }
         }

@@ -71,11 +71,15 @@ impl Activator {
         let (revision, soon) = (active.snapshot.name.clone(), active.expires_soon(now));
         drop(state);
         self.status.update(|report| {
-            let Some(bundle) = &mut report.bundle else { return };
+            let Some(bundle) = &mut report.bundle else {
+                return;
+            };
             let word = ended.map(ended_word);
             if bundle.ended != word {
                 match word {
-                    Some(word) => tracing::error!(revision, "active bundle stopped deciding: {word}"),
+                    Some(word) => {
+                        tracing::error!(revision, "active bundle stopped deciding: {word}")
+                    }
                     None => tracing::info!(revision, "active bundle decides again"),
                 }
             }
@@ -101,7 +105,9 @@ impl Activator {
         self.metrics.bundle_number.set(number.unwrap_or(i64::MAX));
         self.metrics.persisted.set(i64::from(active.persisted));
         let policies = i64::try_from(active.snapshot.program.active_policies());
-        self.metrics.active_policies.set(policies.unwrap_or(i64::MAX));
+        self.metrics
+            .active_policies
+            .set(policies.unwrap_or(i64::MAX));
     }
 
     /// How long until the active snapshot ends, or a second where that is further or unknown.
@@ -157,14 +163,19 @@ impl Activator {
 
     fn persist_active(&self, active: &Active) {
         let Some(cache) = &self.cache else { return };
-        let stored = cache.prepare().and_then(|()| cache.persist(&active.archive, &active.mark));
+        let stored = cache
+            .prepare()
+            .and_then(|()| cache.persist(&active.archive, &active.mark));
         let error = stored.err().map(|error| error.to_string());
         if let Some(error) = &error {
             tracing::warn!(error, "active bundle still not persisted");
         }
         let persisted = error.is_none();
         let mut state = self.lock();
-        let same = state.active.as_mut().filter(|now| now.digest == active.digest);
+        let same = state
+            .active
+            .as_mut()
+            .filter(|now| now.digest == active.digest);
         if let Some(now) = same {
             now.persisted = persisted;
         }
@@ -181,7 +192,10 @@ impl Activator {
     fn forget_old_rejections(&self) -> bool {
         let mut forgot = false;
         for (index, source) in self.lock().sources.iter_mut().enumerate() {
-            let age = source.rejected.as_ref().map(|rejected| rejected.since.elapsed());
+            let age = source
+                .rejected
+                .as_ref()
+                .map(|rejected| rejected.since.elapsed());
             if age.is_some_and(|age| age >= self.settings.retry_rejected) {
                 source.rejected = None;
                 forgot = true;

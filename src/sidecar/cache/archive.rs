@@ -135,7 +135,9 @@ impl Archive {
 
     /// Takes the temporary file out, to be renamed; on failure it is put back.
     pub(super) fn temporary(&self) -> MutexGuard<'_, Option<NamedTempFile>> {
-        self.temporary.lock().unwrap_or_else(PoisonError::into_inner)
+        self.temporary
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The archive's bytes.
@@ -189,7 +191,11 @@ mod tests {
 
     #[test]
     fn a_folder_that_takes_no_more_is_given_up_for_memory() {
-        let full = File::options().read(true).write(true).open("/dev/full").unwrap();
+        let full = File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
         let file = NamedTempFile::new().unwrap();
         let (_, path) = file.into_parts();
         let mut download = Download::into_file(NamedTempFile::from_parts(full, path), 1024);

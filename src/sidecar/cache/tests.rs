@@ -1,7 +1,11 @@
 use super::*;
 
 fn cache(dir: &Path) -> Cache {
-    let cache = Cache::new(dir.join("cache"), "acme".parse().unwrap(), Limits::default());
+    let cache = Cache::new(
+        dir.join("cache"),
+        "acme".parse().unwrap(),
+        Limits::default(),
+    );
     cache.prepare().unwrap();
     cache
 }
@@ -46,7 +50,11 @@ fn archive_and_mark_are_found_again() {
     assert_eq!(stored(&cache), b"one");
     let again = cache.persist(&archive, &mark(1, 1)).unwrap();
     assert_eq!(again, Persisted::AlreadyThere);
-    assert_eq!(fs::read_dir(cache.dir()).unwrap().count(), 3, "archive, mark, lock");
+    assert_eq!(
+        fs::read_dir(cache.dir()).unwrap().count(),
+        3,
+        "archive, mark, lock"
+    );
 }
 
 #[test]

@@ -79,7 +79,11 @@ impl HttpSource {
         if let Some(Ok(tags)) = tags {
             headers.insert(IF_NONE_MATCH, tags);
         }
-        let held = if wait == Wait::Held { self.wait } else { Duration::ZERO };
+        let held = if wait == Wait::Held {
+            self.wait
+        } else {
+            Duration::ZERO
+        };
         let prefer = match held.as_secs() {
             0 => "modes=snapshot".to_owned(),
             seconds => format!("modes=snapshot;wait={seconds}"),
@@ -121,8 +125,8 @@ impl HttpSource {
 fn read_token(path: &Path) -> Result<HeaderValue, String> {
     use std::io::Read as _;
     let mut text = String::new();
-    let read = std::fs::File::open(path)
-        .and_then(|file| file.take(TOKEN_LIMIT).read_to_string(&mut text));
+    let read =
+        std::fs::File::open(path).and_then(|file| file.take(TOKEN_LIMIT).read_to_string(&mut text));
     read.map_err(|error| error.to_string())?;
     let token = text.trim();
     if token.is_empty() {
@@ -196,7 +200,8 @@ async fn receive(
     download = write(download, pending, announced, tag.as_deref()).await?;
     let archive = blocking(move || download.finish()).await?;
     Ok(Received {
-        archive: archive.map_err(|error| FetchError::receiving(error, announced, tag.as_deref()))?,
+        archive: archive
+            .map_err(|error| FetchError::receiving(error, announced, tag.as_deref()))?,
         announced,
         tag,
     })

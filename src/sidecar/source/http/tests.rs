@@ -57,12 +57,26 @@ async fn asks_conditionally_and_lets_the_source_wait() {
     conditions.set_active([1; 32], Some("\"mine\""));
     conditions.add(Some([2; 32]), None);
     let fetched = fetch(&source(address), &conditions).await.unwrap();
-    assert!(matches!(fetched, Fetched::Unchanged { confirms_active: true }));
+    assert!(matches!(
+        fetched,
+        Fetched::Unchanged {
+            confirms_active: true
+        }
+    ));
     let asked = asked.recv().unwrap();
-    assert!(asked.starts_with("get /bundle?secret=1 http/1.1\r\n"), "{asked}");
-    let tags = format!("if-none-match: \"mine\", \"sha256:{}\"\r\n", "02".repeat(32));
+    assert!(
+        asked.starts_with("get /bundle?secret=1 http/1.1\r\n"),
+        "{asked}"
+    );
+    let tags = format!(
+        "if-none-match: \"mine\", \"sha256:{}\"\r\n",
+        "02".repeat(32)
+    );
     assert!(asked.contains(&tags), "{asked}");
-    assert!(asked.contains("prefer: modes=snapshot;wait=50\r\n"), "{asked}");
+    assert!(
+        asked.contains("prefer: modes=snapshot;wait=50\r\n"),
+        "{asked}"
+    );
     assert!(!asked.contains("authorization"), "{asked}");
 }
 
@@ -71,7 +85,9 @@ async fn takes_the_digest_that_our_tag_announces() {
     let tag = format!("\"sha256:{}\"", "ab".repeat(32));
     let head = format!("200 OK\r\ncontent-length: 7\r\netag: {tag}");
     let (address, _asked) = server(vec![answer(&head, b"archive")]);
-    let fetched = fetch(&source(address), &Conditions::default()).await.unwrap();
+    let fetched = fetch(&source(address), &Conditions::default())
+        .await
+        .unwrap();
     let Fetched::New(received) = fetched else {
         panic!("{fetched:?}")
     };
@@ -91,12 +107,22 @@ async fn the_token_is_read_anew_and_never_sent_on_a_redirect() {
     let mut source = source(address);
     source.token_file = Some(token_file.clone());
     fetch(&source, &Conditions::default()).await.unwrap();
-    assert!(asked.recv().unwrap().contains("authorization: bearer first\r\n"));
+    assert!(
+        asked
+            .recv()
+            .unwrap()
+            .contains("authorization: bearer first\r\n")
+    );
     assert!(!asked_elsewhere.recv().unwrap().contains("authorization"));
     std::fs::write(&token_file, "second").unwrap();
     let refused = fetch(&source, &Conditions::default()).await.unwrap_err();
     assert_eq!(refused.code(), "http_status");
-    assert!(asked.recv().unwrap().contains("authorization: bearer second\r\n"));
+    assert!(
+        asked
+            .recv()
+            .unwrap()
+            .contains("authorization: bearer second\r\n")
+    );
 }
 
 #[tokio::test]
@@ -157,7 +183,10 @@ async fn rubbish_truncation_and_nobody_are_told_apart() {
         let broken = fetch(&source(address), &Conditions::default()).await;
         assert_eq!(broken.unwrap_err().code(), "interrupted");
     }
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let refused = fetch(&source(nobody), &Conditions::default()).await;
     assert_eq!(refused.unwrap_err().code(), "unreachable");
 }
