@@ -1,6 +1,6 @@
 //! What text in a field must look like, one checker per syntax.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use uuid::Uuid;
 

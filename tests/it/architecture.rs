@@ -248,8 +248,10 @@ fn the_default_policies_stand_in_one_file() {
     let names: Vec<&str> = name
         .captures_iter(&text)
         .map(|found| found.get(1).unwrap().as_str())
+        // The example beside them is called by an everyday word.
+        .filter(|name| *name != "documents")
         .collect();
-    assert!(names.len() >= 6, "{names:?}");
+    assert_eq!(names.len(), 5, "{names:?}");
     let mut files = Vec::new();
     paths::walk(&root, &mut files);
     for file in files.iter().filter(|file| **file != seed) {

@@ -18,7 +18,7 @@ fn read(write: impl FnOnce(&mut Vec<u8>)) -> Value {
 fn a_violation() -> Violation<'static> {
     Violation {
         policy_id: "p-1",
-        policy_name: "https-required",
+        policy_name: "tls-everywhere",
         severity: Severity::Critical,
         message: "use \"https\"",
         remediation: "change it",
@@ -50,7 +50,7 @@ fn a_validation_has_the_fields_of_the_contract_and_no_others() {
         json!({
             "compliant": false,
             "violations": [{
-                "policy_id": "p-1", "policy_name": "https-required", "severity": "critical",
+                "policy_id": "p-1", "policy_name": "tls-everywhere", "severity": "critical",
                 "message": "use \"https\"", "remediation": "change it", "field": "endpoint.url",
                 "actual_value": "http://a"
             }],
