@@ -14,24 +14,18 @@ pub(super) fn lazy<'a>(
     nodes: &'a [Node],
 ) -> Option<Outcome<'a>> {
     match (function, nodes) {
-        (Function::Or | Function::OrValue, [operand, other]) => {
-            Some(match machine.eval(operand) {
-                Ok(Value::Optional(None)) => alternative(machine, function, other),
-                Ok(Value::Optional(Some(inner))) if function == Function::OrValue => Ok(*inner),
-                Ok(some @ Value::Optional(_)) => Ok(some),
-                Ok(_) => Err(no_overload()),
-                Err(failure) => Err(failure),
-            })
-        }
+        (Function::Or | Function::OrValue, [operand, other]) => Some(match machine.eval(operand) {
+            Ok(Value::Optional(None)) => alternative(machine, function, other),
+            Ok(Value::Optional(Some(inner))) if function == Function::OrValue => Ok(*inner),
+            Ok(some @ Value::Optional(_)) => Ok(some),
+            Ok(_) => Err(no_overload()),
+            Err(failure) => Err(failure),
+        }),
         _ => None,
     }
 }
 
-fn alternative<'a>(
-    machine: &Machine<'_, 'a>,
-    function: Function,
-    other: &'a Node,
-) -> Outcome<'a> {
+fn alternative<'a>(machine: &Machine<'_, 'a>, function: Function, other: &'a Node) -> Outcome<'a> {
     match machine.eval(other)? {
         value if function == Function::OrValue => Ok(value),
         value @ Value::Optional(_) => Ok(value),

@@ -136,7 +136,9 @@ impl Compiler<'_> {
 
     fn name(&self, expr: &IdedExpr, name: &str) -> Compiled {
         let bare = name.strip_prefix('.');
-        if bare.is_none() && let Some(index) = self.local(name) {
+        if bare.is_none()
+            && let Some(index) = self.local(name)
+        {
             return Ok(Node::Local(index));
         }
         let name = bare.unwrap_or(name);
@@ -182,9 +184,10 @@ impl Compiler<'_> {
                 names: Vec::new(),
                 plain: 0,
             }),
-            Expr::Select(select) if !select.test => {
-                Some(self.request_path(&select.operand)?.then(&select.field, false))
-            }
+            Expr::Select(select) if !select.test => Some(
+                self.request_path(&select.operand)?
+                    .then(&select.field, false),
+            ),
             Expr::Call(CallExpr {
                 func_name,
                 target: None,
@@ -254,7 +257,10 @@ impl Compiler<'_> {
         }
         let operand = self.compile(&select.operand)?;
         if select.test {
-            return Ok(Node::HasMember(Box::new(operand), select.field.as_str().into()));
+            return Ok(Node::HasMember(
+                Box::new(operand),
+                select.field.as_str().into(),
+            ));
         }
         Ok(self.member(operand, &select.field))
     }
@@ -270,7 +276,11 @@ impl Compiler<'_> {
     }
 
     /// `vars.NAME` and the qualified names of types.
-    fn special_select(&mut self, expr: &IdedExpr, select: &SelectExpr) -> Result<Option<Node>, Problem> {
+    fn special_select(
+        &mut self,
+        expr: &IdedExpr,
+        select: &SelectExpr,
+    ) -> Result<Option<Node>, Problem> {
         match &select.operand.expr {
             Expr::Ident(name) if name == "vars" && self.local(name).is_none() => {
                 let index = self.variables.index(&select.field).ok_or_else(|| {
@@ -319,7 +329,12 @@ impl Compiler<'_> {
         }
     }
 
-    fn junction(&mut self, name: &str, args: &[IdedExpr], out: &mut Vec<Node>) -> Result<(), Problem> {
+    fn junction(
+        &mut self,
+        name: &str,
+        args: &[IdedExpr],
+        out: &mut Vec<Node>,
+    ) -> Result<(), Problem> {
         for arg in args {
             match &arg.expr {
                 Expr::Call(call) if call.func_name == name && call.target.is_none() => {
@@ -379,9 +394,10 @@ impl Compiler<'_> {
             operators::INDEX => {
                 let pair = self.pair(args)?;
                 match *pair {
-                    [operand @ Node::Data(_), Node::Literal(Literal::String(name))] => {
-                        self.member(operand, &name)
-                    }
+                    [
+                        operand @ Node::Data(_),
+                        Node::Literal(Literal::String(name)),
+                    ] => self.member(operand, &name),
                     pair => Node::Index(Box::new(pair)),
                 }
             }
@@ -444,13 +460,7 @@ impl Compiler<'_> {
         let arena = Bump::new();
         let slots = Slots::new(&Layout::default(), &arena);
         let data = Data::default();
-        let frame = Frame::new(
-            &slots,
-            &data,
-            Timestamp::default(),
-            &arena,
-            CONSTANT_STEPS,
-        );
+        let frame = Frame::new(&slots, &data, Timestamp::default(), &arena, CONSTANT_STEPS);
         let machine = Machine {
             frame: &frame,
             locals: &[],

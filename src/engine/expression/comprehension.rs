@@ -24,9 +24,7 @@ impl<'a> Range<'a> {
     /// The loop variables' values: index or key, element or value.
     fn at(&self, index: usize) -> Option<(Value<'a>, Value<'a>)> {
         match self {
-            Self::List(list) => list
-                .get(index)
-                .map(|item| (Value::Int(index as i64), item)),
+            Self::List(list) => list.get(index).map(|item| (Value::Int(index as i64), item)),
             Self::Map(map) => map.entry(index),
         }
     }
@@ -113,7 +111,11 @@ impl<'a> Machine<'_, 'a> {
     }
 
     fn transform_list(&self, inner: &'a Loop, range: Range<'a>) -> Outcome<'a> {
-        let room = if inner.filter.is_some() { 0 } else { range.len() };
+        let room = if inner.filter.is_some() {
+            0
+        } else {
+            range.len()
+        };
         let mut list = self.list(room)?;
         let mut index = 0;
         while self.step(inner, range, index)?.is_some() {

@@ -42,9 +42,7 @@ pub(super) fn convert<'a>(
         Function::ToTimestamp => to_timestamp(value),
         _ => match value {
             Value::Duration(_) => Ok(*value),
-            Value::String(text) => time::parse_duration(text)
-                .map(Value::Duration)
-                .ok_or(TEXT),
+            Value::String(text) => time::parse_duration(text).map(Value::Duration).ok_or(TEXT),
             _ => Err(no_overload()),
         },
     }

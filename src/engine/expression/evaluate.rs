@@ -92,11 +92,9 @@ impl<'a> Machine<'_, 'a> {
         self.charge(1)?;
         match node {
             Node::Literal(literal) => literal.value(self),
-            Node::Slot { slot, missing } => self
-                .frame
-                .slots
-                .get(*slot)
-                .ok_or(Failure::Error(missing)),
+            Node::Slot { slot, missing } => {
+                self.frame.slots.get(*slot).ok_or(Failure::Error(missing))
+            }
             Node::HasSlot {
                 parent,
                 slot,
@@ -254,12 +252,7 @@ impl<'a> Machine<'_, 'a> {
         })))
     }
 
-    fn has_slot(
-        &self,
-        parent: Slot,
-        slot: Slot,
-        missing: &'a str,
-    ) -> Result<bool, Failure<'a>> {
+    fn has_slot(&self, parent: Slot, slot: Slot, missing: &'a str) -> Result<bool, Failure<'a>> {
         if self.frame.slots.contains(slot) {
             return Ok(true);
         }
@@ -356,7 +349,9 @@ impl<'a> Machine<'_, 'a> {
             }
             _ => return Err(no_overload()),
         };
-        Ok(usize::try_from(place).ok().and_then(|place| list.get(place)))
+        Ok(usize::try_from(place)
+            .ok()
+            .and_then(|place| list.get(place)))
     }
 
     /// `in`.

@@ -142,11 +142,7 @@ fn hex<'a>(
     }))
 }
 
-fn fixed<'a>(
-    out: &mut Text<'a>,
-    precision: usize,
-    value: &Value<'a>,
-) -> Result<(), Failure<'a>> {
+fn fixed<'a>(out: &mut Text<'a>, precision: usize, value: &Value<'a>) -> Result<(), Failure<'a>> {
     let number = value.as_number().ok_or(no_overload())?;
     write!(out, "{number:.precision$}").map_err(|_| no_overload())
 }

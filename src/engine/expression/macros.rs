@@ -1,9 +1,7 @@
 //! Macros: those of the standard library, recognised in the parser's expansion, and those of the
 //! extensions.
 
-use cel::common::ast::{
-    CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators,
-};
+use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators};
 
 use super::compile::{Compiled, Compiler, Problem, problem};
 use super::node::{Bind, Loop, LoopKind, Node, OptionalMap};
@@ -29,11 +27,7 @@ impl Compiler<'_> {
     }
 
     /// A macro of an extension; None where the call is none.
-    pub fn own_macro(
-        &mut self,
-        expr: &IdedExpr,
-        call: &CallExpr,
-    ) -> Result<Option<Node>, Problem> {
+    pub fn own_macro(&mut self, expr: &IdedExpr, call: &CallExpr) -> Result<Option<Node>, Problem> {
         let Some(target) = call.target.as_deref() else {
             return Ok(None);
         };
@@ -43,7 +37,10 @@ impl Compiler<'_> {
                 ("bind", [variable, value, body]) => {
                     self.bind(expr, variable, value, body).map(Some)
                 }
-                ("bind", _) => Err(problem(expr, "`cel.bind` takes a name, a value and an expression")),
+                ("bind", _) => Err(problem(
+                    expr,
+                    "`cel.bind` takes a name, a value and an expression",
+                )),
                 _ => Err(problem(expr, format!("`cel.{name}` is no function"))),
             };
         }

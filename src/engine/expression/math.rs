@@ -44,7 +44,11 @@ fn extreme<'a>(
     };
     match arguments {
         [single] if single.as_list().is_some() => {
-            for value in single.as_list().iter().flat_map(crate::engine::value::ListView::iter) {
+            for value in single
+                .as_list()
+                .iter()
+                .flat_map(crate::engine::value::ListView::iter)
+            {
                 take(value)?;
             }
         }

@@ -78,8 +78,7 @@ fn add<'a>(machine: &Machine<'_, 'a>, left: &Value<'a>, right: &Value<'a>) -> Ou
     match (left, right) {
         (Value::String(a), Value::String(b)) => {
             machine.charge_text(a.len() + b.len())?;
-            let mut text =
-                bumpalo::collections::String::with_capacity_in(a.len() + b.len(), arena);
+            let mut text = bumpalo::collections::String::with_capacity_in(a.len() + b.len(), arena);
             text.push_str(a);
             text.push_str(b);
             Ok(Value::String(text.into_bump_str()))
@@ -92,17 +91,12 @@ fn add<'a>(machine: &Machine<'_, 'a>, left: &Value<'a>, right: &Value<'a>) -> Ou
             Ok(Value::Bytes(bytes.into_bump_slice()))
         }
         (Value::Timestamp(moment), Value::Duration(nanos))
-        | (Value::Duration(nanos), Value::Timestamp(moment)) => {
-            moved(*moment, i128::from(*nanos))
-        }
+        | (Value::Duration(nanos), Value::Timestamp(moment)) => moved(*moment, i128::from(*nanos)),
         (Value::Duration(a), Value::Duration(b)) => {
             a.checked_add(*b).map(Value::Duration).ok_or(OVERFLOW)
         }
         _ => {
-            let (a, b) = left
-                .as_list()
-                .zip(right.as_list())
-                .ok_or(no_overload())?;
+            let (a, b) = left.as_list().zip(right.as_list()).ok_or(no_overload())?;
             let mut list = machine.list(a.len() + b.len())?;
             list.extend(a.iter().chain(b.iter()));
             Ok(Value::List(list.into_bump_slice()))
@@ -112,9 +106,7 @@ fn add<'a>(machine: &Machine<'_, 'a>, left: &Value<'a>, right: &Value<'a>) -> Ou
 
 fn subtract<'a>(left: &Value<'a>, right: &Value<'a>) -> Outcome<'a> {
     match (left, right) {
-        (Value::Timestamp(moment), Value::Duration(nanos)) => {
-            moved(*moment, -i128::from(*nanos))
-        }
+        (Value::Timestamp(moment), Value::Duration(nanos)) => moved(*moment, -i128::from(*nanos)),
         (Value::Timestamp(a), Value::Timestamp(b)) => {
             i64::try_from(a.unix_nanos() - b.unix_nanos())
                 .map(Value::Duration)

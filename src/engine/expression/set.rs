@@ -56,10 +56,7 @@ impl Set {
             Value::Bool(value) => self.bools[usize::from(*value)],
             Value::Int(_) | Value::Uint(_) | Value::Double(_) => match number_key(value) {
                 Some(key) => self.numbers.contains(&key),
-                None => self
-                    .fractions
-                    .iter()
-                    .any(|it| Value::Double(*it) == *value),
+                None => self.fractions.iter().any(|it| Value::Double(*it) == *value),
             },
             _ => false,
         }

@@ -25,16 +25,24 @@ pub(super) fn call<'a>(
     machine.charge_text(text.len() * 2)?;
     match (function, rest) {
         (Function::CharAt, [Value::Int(index)]) => char_at(text, *index),
-        (Function::IndexOf | Function::LastIndexOf, [Value::String(part)]) => {
-            Ok(index_of(text, part, None, function == Function::LastIndexOf))
-        }
+        (Function::IndexOf | Function::LastIndexOf, [Value::String(part)]) => Ok(index_of(
+            text,
+            part,
+            None,
+            function == Function::LastIndexOf,
+        )),
         (Function::IndexOf | Function::LastIndexOf, [Value::String(part), Value::Int(at)]) => {
             let length = text.chars().count();
             let at = usize::try_from(*at)
                 .ok()
                 .filter(|at| *at <= length)
                 .ok_or(BOUNDS)?;
-            Ok(index_of(text, part, Some(at), function == Function::LastIndexOf))
+            Ok(index_of(
+                text,
+                part,
+                Some(at),
+                function == Function::LastIndexOf,
+            ))
         }
         (Function::Quote, []) => Ok(quote(machine, text)),
         (Function::Replace, [Value::String(from), Value::String(to)]) => {

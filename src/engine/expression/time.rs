@@ -154,7 +154,17 @@ mod tests {
         assert_eq!(parse_duration("-1.5s"), Some(-1_500_000_000));
         assert_eq!(parse_duration(".5ms"), Some(500_000));
         assert_eq!(parse_duration("0"), Some(0));
-        for wrong in ["", "-", "1", "1x", "s", ".s", "1s ", "320000000000s", "1.2.3s"] {
+        for wrong in [
+            "",
+            "-",
+            "1",
+            "1x",
+            "s",
+            ".s",
+            "1s ",
+            "320000000000s",
+            "1.2.3s",
+        ] {
             assert_eq!(parse_duration(wrong), None, "{wrong}");
         }
     }
