@@ -25,14 +25,3 @@ pub use verify::{
     Digest, Entry, Expected, Limits, Mark, Peek, VerifiedBundle, VerifyError, peek, peek_unpacked,
     verify,
 };
-
-/// Checks that a file is one JSON value in which no member name comes twice.
-///
-/// # Errors
-///
-/// What is wrong and at which byte.
-pub fn check_json(text: &[u8]) -> Result<(), String> {
-    json::parse(text)
-        .map(drop)
-        .map_err(|error| error.to_string())
-}

@@ -3,6 +3,7 @@
 //! Exit codes: 0 = done, 1 = failed (or what was checked is not in order), 2 = wrong usage.
 
 mod completions;
+mod sidecar;
 
 use std::process::ExitCode;
 
@@ -12,6 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   lictor up                                  everything in one process, to try it
   lictor up --data-dir ./lictor-data         the same, kept for the next run
+  lictor sidecar --config sidecar.yaml       the sidecar of one pod
   lictor completions bash > lictor.bash      completion for your shell
 
 `lictor <command> --help` shows the options of a command, with examples.";
@@ -32,6 +34,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Decide beside the application: the sidecar of one pod
+    Sidecar(sidecar::Args),
     /// Print the completion script of a shell
     Completions(completions::Args),
 }
@@ -44,6 +48,7 @@ impl Cli {
     /// What kept it from being done, to be shown to the user.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
+            Command::Sidecar(args) => sidecar::run(&args),
             Command::Completions(args) => completions::run(&args),
         }
     }

@@ -14,4 +14,4 @@ mod tls;
 pub use drain::{Drain, Draining, Readiness, drain};
 pub use listen::{Accepting, BindError, Bound, Listener, Stream};
 pub use serve::{Connections, Door, Ended, Limits, serve};
-pub use tls::{TlsError, acceptor};
+pub use tls::{TlsError, tls};

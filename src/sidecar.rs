@@ -1,9 +1,284 @@
 //! The sidecar: configuration in, a running decision point out.
+//!
+//! [`Sidecar::build`] does everything that can fail and binds the sockets; [`Sidecar::run`] serves until it is told to
+//! stop and says how that ended. Decisions are made on threads of their own, each with its own runtime and worker; the
+//! admin listener has another; activation runs on the caller's runtime.
 
 pub mod activation;
+mod admin;
 pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod forward;
+mod http;
+mod metrics;
+mod settings;
 pub mod source;
 pub mod status;
+mod threads;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use prometheus::Registry;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio_rustls::rustls::ServerConfig;
+
+use crate::api::authzen;
+use crate::identity::{IssuerError, Verifier};
+use crate::server::secret::{self, SecretError};
+use crate::server::{
+    BindError, Bound, Connections, Drain, Ended, Limits, Listener, Readiness, TlsError, drain,
+    telemetry,
+};
+use crate::snapshot;
+
+use activation::{Activator, StartError};
+use admin::Admin;
+use clock::Clock;
+use config::{Address, Config, ConfigError, FailOpen, Loaded};
+use forward::{Forwarder, SetupError};
+use metrics::Metrics;
+
+/// Why the sidecar does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error(transparent)]
+    Identity(#[from] IssuerError),
+    #[error("cannot forward to `upstream.url`")]
+    Forward(#[from] SetupError),
+    #[error(transparent)]
+    Activation(#[from] StartError),
+    #[error("cannot register metrics")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Why a running sidecar ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("cannot start a serving thread")]
+    Thread(#[source] std::io::Error),
+    #[error("a serving thread ended before it was told to")]
+    Died,
+}
+
+/// A sidecar whose sockets are bound and which serves nothing yet.
+#[derive(Debug)]
+pub struct Sidecar {
+    threads: usize,
+    limits: Limits,
+    http: Vec<Listener>,
+    admin_listeners: Vec<Listener>,
+    tls: Option<Arc<ServerConfig>>,
+    connections: Connections,
+    shared: Arc<http::Shared>,
+    admin: Arc<Admin>,
+    activator: Arc<Activator>,
+    readiness: Readiness,
+    drain: Drain,
+}
+
+impl Sidecar {
+    /// Checks the configuration, reads keys, binds sockets. Outgoing connections live on `handle`'s runtime. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the sidecar from starting, with what to do.
+    pub fn build(loaded: &Loaded, handle: &Handle) -> Result<Self, BuildError> {
+        let config = &loaded.config;
+        config.check()?;
+        let http = bind(&config.http_addresses()?)?;
+        let admin_listeners = bind(&config.admin_addresses()?)?;
+        let registry = telemetry::registry()?;
+        let metrics = Arc::new(Metrics::register(&registry)?);
+        let clock = Clock::default();
+        let (publisher, reader) = snapshot::channel();
+        let activator = Activator::new(
+            settings::activation(config)?,
+            publisher,
+            clock.clone(),
+            activation::Metrics::register(&registry)?,
+            handle,
+        )?;
+        let forwarder = settings::forward(config)?
+            .map(|settings| Forwarder::new(&settings, handle, &registry))
+            .transpose()?;
+        let (drain, draining) = drain();
+        let shared = Arc::new(http::Shared {
+            tenant: config.tenant_id()?,
+            reader: reader.clone(),
+            status: activator.status(),
+            clock: clock.clone(),
+            metrics: Arc::clone(&metrics),
+            forwarder: forwarder.clone(),
+            verifier: settings::identity(config)?
+                .map(|settings| Verifier::new(&settings))
+                .transpose()?,
+            waiters: Semaphore::new(http::WAITERS),
+            draining,
+            limits: config.limits,
+            allowed_origins: config.listeners.http.allowed_origins.clone(),
+            when_no_policy: config.access.when_no_policy,
+            fail_open_access: config.fail_open.contains(&FailOpen::Access),
+            metadata: metadata(config),
+        });
+        let connections = Connections::new(config.limits.connections);
+        let readiness = Readiness::default();
+        let admin = Arc::new(Admin {
+            reader,
+            status: activator.status(),
+            clock,
+            readiness: readiness.clone(),
+            metrics,
+            connections: connections.clone(),
+            registry,
+            forwarder,
+            sync: OnceLock::new(),
+            config: loaded.effective(),
+            max_bundle_age: config.max_bundle_age.map(|age| age.as_secs()),
+            token: admin_token(config)?,
+            started: Instant::now(),
+        });
+        Ok(Self {
+            threads: settings::threads(config),
+            limits: settings::limits(config),
+            http,
+            admin_listeners,
+            tls: tls(config)?,
+            connections,
+            shared,
+            admin,
+            activator,
+            readiness,
+            drain,
+        })
+    }
+
+    /// Where the main listener is bound.
+    #[must_use]
+    pub fn http_addresses(&self) -> Vec<Bound> {
+        self.http
+            .iter()
+            .map(|listener| listener.bound().clone())
+            .collect()
+    }
+
+    /// Where the admin listener is bound.
+    #[must_use]
+    pub fn admin_addresses(&self) -> Vec<Bound> {
+        self.admin_listeners
+            .iter()
+            .map(|listener| listener.bound().clone())
+            .collect()
+    }
+
+    /// The registry of this sidecar's metrics.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.admin.registry
+    }
+
+    /// Serves until `shutdown` completes: then not ready, then nothing new, then what runs is finished. Runs
+    /// activation on the current runtime.
+    ///
+    /// # Errors
+    ///
+    /// When a thread cannot be started, or ends by itself.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<Ended, RunError> {
+        let Self {
+            threads,
+            limits,
+            http,
+            admin_listeners,
+            tls,
+            connections,
+            shared,
+            admin,
+            activator,
+            readiness,
+            drain,
+        } = self;
+        announce("http", &http);
+        announce("admin", &admin_listeners);
+        let admin_thread = threads::admin(admin_listeners, limits, Arc::clone(&admin))?;
+        activator.boot().await;
+        let running = activator.spawn(&Handle::current());
+        let _ = admin.sync.set(running.sync.clone());
+        let reader = shared.reader.clone();
+        let latch = readiness.clone();
+        let ready = tokio::spawn(async move {
+            reader.reached(1).await;
+            latch.set_ready();
+            tracing::info!("ready");
+        });
+        let plane = threads::data(threads, http, tls, limits, &connections, &shared)?;
+        let mut ended = plane.ended;
+        let early = tokio::select! {
+            () = shutdown => false,
+            _ = &mut ended => true,
+        };
+        readiness.end();
+        tracing::info!("draining");
+        drain.start();
+        let report = if early {
+            Ended::default()
+        } else {
+            ended.await.unwrap_or_default()
+        };
+        ready.abort();
+        running.stop().await;
+        admin_thread.stop().await;
+        if early {
+            return Err(RunError::Died);
+        }
+        tracing::info!(aborted = report.aborted, "stopped");
+        Ok(report)
+    }
+}
+
+fn bind(addresses: &[Address]) -> Result<Vec<Listener>, BindError> {
+    addresses
+        .iter()
+        .map(|address| match address {
+            Address::Tcp(address) => Listener::tcp(*address),
+            Address::Unix(path) => Listener::unix(path),
+        })
+        .collect()
+}
+
+/// One line for each socket, with the port it really has.
+fn announce(name: &str, listeners: &[Listener]) {
+    for listener in listeners {
+        tracing::info!(listener = name, address = %listener.bound(), "listening");
+    }
+}
+
+fn tls(config: &Config) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+    let listener = &config.listeners.http;
+    match (&listener.tls_cert_file, &listener.tls_key_file) {
+        (Some(certificates), Some(key)) => {
+            crate::server::tls(certificates.as_ref(), key.as_ref()).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn admin_token(config: &Config) -> Result<Option<String>, SecretError> {
+    let file = config.listeners.admin.token_file.as_ref();
+    file.map(|file| secret::read_token(file.as_ref()))
+        .transpose()
+}
+
+fn metadata(config: &Config) -> Option<bytes::Bytes> {
+    let base = config.authzen.policy_decision_point.as_ref()?;
+    Some(authzen::metadata(base.trim_end_matches('/')).into())
+}

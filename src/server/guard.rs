@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use http::header::{HOST, ORIGIN};
-use http::request::Parts;
+use http::{HeaderMap, Uri};
 
 /// Why a request is refused before anybody looks at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,8 +20,13 @@ pub enum Refusal {
 /// # Errors
 ///
 /// [`Refusal`].
-pub fn check(request: &Parts, loopback: bool, allowed_origins: &[String]) -> Result<(), Refusal> {
-    for origin in request.headers.get_all(ORIGIN) {
+pub fn check(
+    headers: &HeaderMap,
+    uri: &Uri,
+    loopback: bool,
+    allowed_origins: &[String],
+) -> Result<(), Refusal> {
+    for origin in headers.get_all(ORIGIN) {
         if !allowed_origins
             .iter()
             .any(|allowed| origin == allowed.as_str())
@@ -32,10 +37,10 @@ pub fn check(request: &Parts, loopback: bool, allowed_origins: &[String]) -> Res
     if !loopback {
         return Ok(());
     }
-    if request.uri.host().is_some_and(|host| !is_loopback(host)) {
+    if uri.host().is_some_and(|host| !is_loopback(host)) {
         return Err(Refusal::Host);
     }
-    for host in request.headers.get_all(HOST) {
+    for host in headers.get_all(HOST) {
         if !host
             .to_str()
             .is_ok_and(|host| is_loopback(without_port(host)))
@@ -76,7 +81,15 @@ fn is_loopback(host: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn request(headers: &[(&str, &str)]) -> Parts {
+    fn allows(
+        request: &http::request::Parts,
+        loopback: bool,
+        origins: &[String],
+    ) -> Result<(), Refusal> {
+        check(&request.headers, &request.uri, loopback, origins)
+    }
+
+    fn request(headers: &[(&str, &str)]) -> http::request::Parts {
         let mut builder = http::Request::builder().uri("/v1/validate");
         for (name, value) in headers {
             builder = builder.header(*name, *value);
@@ -95,7 +108,7 @@ mod tests {
             "a.localhost",
         ] {
             assert_eq!(
-                check(&request(&[("host", host)]), true, &[]),
+                allows(&request(&[("host", host)]), true, &[]),
                 Ok(()),
                 "{host}"
             );
@@ -109,8 +122,8 @@ mod tests {
             "[::2]",
         ] {
             let request = request(&[("host", host)]);
-            assert_eq!(check(&request, true, &[]), Err(Refusal::Host), "{host}");
-            assert_eq!(check(&request, false, &[]), Ok(()), "{host}");
+            assert_eq!(allows(&request, true, &[]), Err(Refusal::Host), "{host}");
+            assert_eq!(allows(&request, false, &[]), Ok(()), "{host}");
         }
     }
 
@@ -119,13 +132,13 @@ mod tests {
         let allowed = ["https://console.example".to_owned()];
         let from = |origin| request(&[("host", "localhost"), ("origin", origin)]);
         assert_eq!(
-            check(&from("https://console.example"), true, &allowed),
+            allows(&from("https://console.example"), true, &allowed),
             Ok(())
         );
         assert_eq!(
-            check(&from("https://evil.example"), true, &allowed),
+            allows(&from("https://evil.example"), true, &allowed),
             Err(Refusal::Origin)
         );
-        assert_eq!(check(&from("null"), false, &[]), Err(Refusal::Origin));
+        assert_eq!(allows(&from("null"), false, &[]), Err(Refusal::Origin));
     }
 }

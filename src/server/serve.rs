@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 use super::body::Body;
 use super::drain::Draining;
@@ -92,7 +93,7 @@ pub struct Door {
 /// When the runtime cannot take the socket.
 pub async fn serve<H, F>(
     listener: Listener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<ServerConfig>>,
     limits: Limits,
     connections: Connections,
     mut draining: Draining,
@@ -105,6 +106,7 @@ where
     let door = Rc::new(Door {
         bound: listener.bound().clone(),
     });
+    let tls = tls.map(TlsAcceptor::from);
     let accepting = listener.into_tokio()?;
     let mut running = JoinSet::new();
     loop {

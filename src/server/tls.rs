@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::TlsAcceptor;
 
 use super::secret;
 
@@ -20,12 +20,12 @@ pub enum TlsError {
     Pair(String),
 }
 
-/// An acceptor with the chain in `certificates` and its key in `key`.
+/// What a listener needs to speak TLS: the chain in `certificates` and its key in `key` (PEM files).
 ///
 /// # Errors
 ///
 /// [`TlsError`].
-pub fn acceptor(certificates: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
+pub fn tls(certificates: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     let failed = |reason: String| TlsError::Certificate {
         path: certificates.display().to_string(),
         reason,
@@ -42,12 +42,12 @@ pub fn acceptor(certificates: &Path, key: &Path) -> Result<TlsAcceptor, TlsError
     let private = PrivateKeyDer::from_pem_slice(text.as_bytes())
         .map_err(|error| failed(error.to_string()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsError::Pair(error.to_string()))?
         .with_no_client_auth()
         .with_single_cert(chain, private)
         .map_err(|error| TlsError::Pair(error.to_string()))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(Arc::new(config))
 }

@@ -1,0 +1,149 @@
+//! `lictor sidecar`: the decision point of one pod.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::server::settings::Flag;
+use crate::server::telemetry::{self, Format};
+use crate::sidecar::Sidecar;
+use crate::sidecar::config::{self, Loaded};
+
+const EXAMPLES: &str = "\
+Examples:
+  lictor sidecar --config sidecar.yaml
+  LICTOR_TENANT=acme lictor sidecar --config sidecar.yaml --log-format pretty
+  lictor sidecar config check --config sidecar.yaml
+  lictor sidecar config print --config sidecar.yaml     what is in effect, and where it comes from";
+
+/// Decide beside the application
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check, print or describe the configuration
+    Config { what: What },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Say what is wrong with it
+    Check,
+    /// Print what is in effect, and where it comes from
+    Print,
+    /// Print its JSON Schema
+    Schema,
+}
+
+#[derive(Debug, clap::Args)]
+struct Settings {
+    /// The configuration file (YAML)
+    #[arg(long, value_name = "FILE", env = "LICTOR_CONFIG", global = true)]
+    config: Option<PathBuf>,
+    /// Address of the main listener
+    #[arg(long, value_name = "ADDRESS:PORT", global = true)]
+    http: Option<String>,
+    /// Address of the admin listener
+    #[arg(long, value_name = "ADDRESS:PORT", global = true)]
+    admin: Option<String>,
+    /// Serve plain text beyond loopback
+    #[arg(long, global = true)]
+    insecure_plaintext: bool,
+    /// error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", global = true)]
+    log_level: Option<String>,
+    /// json or pretty
+    #[arg(long, value_name = "FORMAT", global = true)]
+    log_format: Option<String>,
+}
+
+impl Settings {
+    fn flags(&self) -> Vec<Flag> {
+        let mut flags = Vec::new();
+        let mut add = |name, path, value: &Option<String>| {
+            if let Some(value) = value.clone() {
+                flags.push(Flag { name, path, value });
+            }
+        };
+        add("--http", "listeners.http.address", &self.http);
+        add("--admin", "listeners.admin.address", &self.admin);
+        add("--log-level", "log.level", &self.log_level);
+        add("--log-format", "log.format", &self.log_format);
+        if self.insecure_plaintext {
+            let value = Some("true".to_owned());
+            add(
+                "--insecure-plaintext",
+                "listeners.http.insecure_plaintext",
+                &value,
+            );
+            add(
+                "--insecure-plaintext",
+                "listeners.admin.insecure_plaintext",
+                &value,
+            );
+        }
+        flags
+    }
+
+    fn load(&self) -> anyhow::Result<Loaded> {
+        config::load(self.config.as_deref(), std::env::vars(), &self.flags())
+            .context("the configuration cannot be used")
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// A configuration that cannot be used, or whatever keeps the sidecar from starting.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Some(Command::Config { what: What::Schema }) => {
+            println!("{:#}", config::schema());
+        }
+        Some(Command::Config { what: What::Check }) => {
+            args.settings.load()?;
+            println!("the configuration is in order");
+        }
+        Some(Command::Config { what: What::Print }) => {
+            print!("{}", args.settings.load()?.print());
+        }
+        None => serve(&args.settings.load()?)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn serve(loaded: &Loaded) -> anyhow::Result<()> {
+    let log = &loaded.config.log;
+    telemetry::init_log(&log.level, Format::from_word(&log.format));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()?;
+    let sidecar = Sidecar::build(loaded, runtime.handle())?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let shutdown = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        sidecar.run(shutdown).await?;
+        anyhow::Ok(())
+    })?;
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    Ok(())
+}

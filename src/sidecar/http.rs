@@ -1,0 +1,330 @@
+//! The main listener: one match on method and path, then one file per call.
+//!
+//! Each serving thread has a [`Handler`] of its own with its own worker; what threads share is read-only or atomic.
+
+mod access;
+mod asked;
+mod authzen;
+mod content;
+mod error;
+mod reply;
+mod revision;
+mod route;
+mod validate;
+mod variant;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+
+use crate::api::ErrorCode;
+use crate::decide::{Observer, Question, Worker};
+use crate::engine::{DuplicateMembers, Limits as DecisionLimits};
+use crate::identity::{Claims, LocalVerifier, Verifier};
+use crate::model::{TenantId, Timestamp};
+use crate::server::body::{self, Body};
+use crate::server::{Bound, Door, Draining, guard};
+use crate::snapshot::Reader;
+
+use super::clock::Clock;
+use super::config::{LimitsConfig, WhenNoPolicy};
+use super::forward::Forwarder;
+use super::metrics::Metrics;
+use super::status::Status;
+
+use asked::Asked;
+use error::Failure;
+use reply::Reply;
+use route::{Route, Routed};
+
+/// Requests that may wait for a revision at a time.
+pub const WAITERS: usize = 64;
+
+/// What all serving threads share.
+#[derive(Debug)]
+pub struct Shared {
+    pub tenant: TenantId,
+    pub reader: Reader,
+    pub status: Arc<Status>,
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+    /// None where no upstream is configured.
+    pub forwarder: Option<Forwarder>,
+    /// None where no issuer is configured.
+    pub verifier: Option<Verifier>,
+    pub waiters: Semaphore,
+    pub draining: Draining,
+    pub limits: LimitsConfig,
+    pub allowed_origins: Vec<String>,
+    pub when_no_policy: WhenNoPolicy,
+    pub fail_open_access: bool,
+    /// The AuthZEN metadata, where it is configured.
+    pub metadata: Option<Bytes>,
+}
+
+/// Answers the requests of one thread.
+#[derive(Debug)]
+pub struct Handler {
+    shared: Arc<Shared>,
+    worker: RefCell<Worker>,
+    tokens: Option<RefCell<LocalVerifier>>,
+}
+
+/// What a decision call works with: its request read, checked and identified.
+struct Call<'h> {
+    handler: &'h Handler,
+    body: Bytes,
+    now: Timestamp,
+    claims: Option<Arc<Claims>>,
+    explain: bool,
+}
+
+impl Call<'_> {
+    fn question(&self) -> Question<'_> {
+        Question {
+            now: self.now,
+            claims: self.claims.as_ref().map(|claims| claims.json.as_bytes()),
+            duplicates: DuplicateMembers::Refuse,
+            explain: self.explain,
+        }
+    }
+}
+
+impl Handler {
+    /// A handler for the current thread.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>) -> Self {
+        let limits = DecisionLimits {
+            input_bytes: shared.limits.body_bytes,
+            input_depth: shared.limits.input_depth,
+            steps: shared.limits.steps,
+        };
+        let observer: Arc<dyn Observer> = Arc::clone(&shared.metrics) as Arc<dyn Observer>;
+        Self {
+            worker: RefCell::new(Worker::new(&shared.reader, limits, observer)),
+            tokens: shared
+                .verifier
+                .as_ref()
+                .map(|verifier| RefCell::new(verifier.local())),
+            shared,
+        }
+    }
+
+    /// Lets go of retired snapshots while there are no requests. Never returns.
+    pub async fn release_retired(&self) {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            self.worker.borrow_mut().release_retired();
+        }
+    }
+
+    /// Answers one request.
+    pub async fn handle(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+        door: Rc<Door>,
+    ) -> Response<Body> {
+        match route::route(request.method(), request.uri().path()) {
+            Routed::To(route) => self.answer(route, request, &door).await,
+            Routed::Nowhere => {
+                let failure = Failure::new(ErrorCode::NotFound, "");
+                self.refuse(Route::None, request, failure, None)
+            }
+            Routed::Elsehow(allow) => {
+                let detail = format!("allowed here: {allow}");
+                let failure = Failure::new(ErrorCode::MethodNotAllowed, detail);
+                self.refuse(Route::None, request, failure, Some(allow))
+            }
+        }
+    }
+
+    async fn answer(
+        &self,
+        route: Route,
+        request: Request<Incoming>,
+        door: &Door,
+    ) -> Response<Body> {
+        if let Err(failure) = self.admit(&request, door) {
+            return self.refuse(route, request, failure, None);
+        }
+        match route {
+            Route::Forward => self.forward(route, request).await,
+            Route::Content(policy) => content::answer(self, route, policy, request).await,
+            _ => {
+                let (head, incoming) = request.into_parts();
+                let result = self.decide(route, &head, incoming).await;
+                self.reply(route, head, result)
+            }
+        }
+    }
+
+    /// What is asked of every request, whatever its route.
+    fn admit(&self, request: &Request<Incoming>, door: &Door) -> Result<(), Failure> {
+        let uri = request.uri();
+        let length = uri.path_and_query().map_or(0, |path| path.as_str().len());
+        if length > self.shared.limits.uri_bytes {
+            let limit = self.shared.limits.uri_bytes;
+            let detail = format!("the URI is longer than {limit} bytes");
+            return Err(Failure::new(ErrorCode::UriTooLong, detail));
+        }
+        let loopback = matches!(&door.bound, Bound::Tcp(address) if address.ip().is_loopback());
+        guard::check(
+            request.headers(),
+            uri,
+            loopback,
+            &self.shared.allowed_origins,
+        )
+        .map_err(|refusal| Failure::new(ErrorCode::PermissionDenied, refusal.to_string()))
+    }
+
+    async fn decide(
+        &self,
+        route: Route,
+        head: &Parts,
+        incoming: Incoming,
+    ) -> Result<Reply, Failure> {
+        if route == Route::Metadata {
+            return authzen::metadata(self);
+        }
+        let asked = Asked::read(&head.headers)?;
+        self.check_tenant(asked.tenant)?;
+        asked.check_content_type()?;
+        let now = self.shared.clock.now();
+        let claims = self.identify(asked.authorization, now)?;
+        let explain = asks_to_explain(head.uri.query());
+        let wanted = asked.wanted_revision()?;
+        let limits = &self.shared.limits;
+        let body = body::read(incoming, limits.body_bytes, limits.body_timeout)
+            .await
+            .map_err(Failure::from)?;
+        if body.is_empty() {
+            return Err(Failure::new(ErrorCode::InvalidJson, "the body is empty"));
+        }
+        if let Some(wanted) = wanted {
+            revision::reach(&self.shared, wanted).await?;
+        }
+        let call = Call {
+            handler: self,
+            body,
+            now,
+            claims,
+            explain,
+        };
+        match route {
+            Route::Validate => validate::validate(&call),
+            Route::AccessCheck => access::check(&call),
+            Route::Consumption => validate::consumption(&call),
+            Route::Variant => variant::variant(&call),
+            Route::Evaluation => authzen::evaluation(&call),
+            Route::Evaluations => authzen::evaluations(&call).await,
+            Route::Metadata | Route::Content(_) | Route::Forward | Route::None => {
+                Err(Failure::new(ErrorCode::NotFound, ""))
+            }
+        }
+    }
+
+    fn check_tenant(&self, tenant: Option<&[u8]>) -> Result<(), Failure> {
+        match tenant {
+            Some(tenant) if tenant != self.shared.tenant.as_str().as_bytes() => Err(Failure::new(
+                ErrorCode::PermissionDenied,
+                "this sidecar serves another tenant",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The verified claims of the caller's token. A token that is present and invalid is never anonymous.
+    fn identify(
+        &self,
+        authorization: Option<&[u8]>,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Claims>>, Failure> {
+        let (Some(tokens), Some(authorization)) = (&self.tokens, authorization) else {
+            return Ok(None);
+        };
+        let invalid = |detail: String| Failure::new(ErrorCode::Unauthenticated, detail);
+        let token = std::str::from_utf8(authorization)
+            .ok()
+            .and_then(|text| text.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim())
+            .ok_or_else(|| invalid("`authorization` holds no bearer token".to_owned()))?;
+        let claims = tokens
+            .borrow_mut()
+            .verify(token, now)
+            .map_err(|error| invalid(error.to_string()))?;
+        if claims
+            .tenant
+            .as_ref()
+            .is_some_and(|tenant| *tenant != self.shared.tenant)
+        {
+            return Err(Failure::new(
+                ErrorCode::PermissionDenied,
+                "the token is of another tenant than this sidecar's",
+            ));
+        }
+        Ok(Some(claims))
+    }
+
+    async fn forward(&self, route: Route, request: Request<Incoming>) -> Response<Body> {
+        if let Some(tenant) = request.headers().get(asked::TENANT)
+            && let Err(failure) = self.check_tenant(Some(tenant.as_bytes()))
+        {
+            return self.refuse(route, request, failure, None);
+        }
+        let Some(forwarder) = &self.shared.forwarder else {
+            let detail = "this sidecar has no upstream: set `upstream.url`";
+            let failure = Failure::new(ErrorCode::UpstreamUnavailable, detail);
+            return self.refuse(route, request, failure, None);
+        };
+        let response = forwarder.forward(request).await;
+        self.shared
+            .metrics
+            .answered(route.index(), response.status());
+        response.map(Body::Stream)
+    }
+
+    fn refuse(
+        &self,
+        route: Route,
+        request: Request<Incoming>,
+        failure: Failure,
+        allow: Option<&'static str>,
+    ) -> Response<Body> {
+        let (head, _) = request.into_parts();
+        let mut failure = failure;
+        failure.allow = allow;
+        self.reply(route, head, Err(failure))
+    }
+
+    /// Makes the response; the request's header map is emptied and used again.
+    fn reply(&self, route: Route, head: Parts, result: Result<Reply, Failure>) -> Response<Body> {
+        let reply = result.unwrap_or_else(|failure| {
+            self.shared.metrics.problem(failure.problem.code);
+            failure.into_reply(route.is_authzen(), head.uri.path())
+        });
+        let age = reply
+            .is_decision
+            .then(|| self.shared.status.bundle_age(self.shared.clock.now()))
+            .flatten();
+        self.shared.metrics.answered(route.index(), reply.status);
+        let mut headers: HeaderMap = head.headers;
+        let request_id = asked::request_id(&headers);
+        headers.clear();
+        reply.into_response(headers, request_id, age)
+    }
+}
+
+fn asks_to_explain(query: Option<&str>) -> bool {
+    query.is_some_and(|query| query.split('&').any(|pair| pair == "explain=full"))
+}
+
+/// 200 for every decision.
+const OK: StatusCode = StatusCode::OK;

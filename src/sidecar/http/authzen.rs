@@ -1,0 +1,205 @@
+//! AuthZEN 1.0: evaluation, evaluations, metadata.
+
+use std::time::Instant;
+
+use crate::api::authzen::{self, Batch, Parts, Semantic};
+use crate::api::{ErrorCode, json};
+use crate::engine::AccessRequest;
+
+use super::access::{envelope, fail_open, verdict};
+use super::error::Failure;
+use super::reply::Reply;
+use super::{Call, Handler, OK};
+
+/// Items that are decided before other requests of the thread get their turn.
+const ITEMS_AT_A_TIME: usize = 32;
+/// How often a batch starts over because the bundle was swapped meanwhile.
+const RESTARTS: usize = 3;
+
+/// One decision of a batch.
+struct Decided {
+    body: Vec<u8>,
+    positive: bool,
+    /// The revision that decided; None where there was no decision.
+    revision: Option<String>,
+    failed_open: Option<&'static str>,
+}
+
+pub(super) fn metadata(handler: &Handler) -> Result<Reply, Failure> {
+    let Some(body) = &handler.shared.metadata else {
+        let detail = "no metadata is configured: set `authzen.policy_decision_point`";
+        return Err(Failure::new(ErrorCode::NotFound, detail));
+    };
+    Ok(Reply {
+        cache_control: Some("max-age=3600"),
+        ..Reply::json(OK, body.to_vec())
+    })
+}
+
+pub(super) fn evaluation(call: &Call<'_>) -> Result<Reply, Failure> {
+    let decided = decide(call, AccessRequest::Document(&call.body))?;
+    Ok(Reply {
+        failed_open: decided.failed_open,
+        ..Reply::decision(decided.body)
+    })
+}
+
+pub(super) async fn evaluations(call: &Call<'_>) -> Result<Reply, Failure> {
+    let limits = &call.handler.shared.limits;
+    let batch = Batch::parse(&call.body, limits.batch_items).map_err(|error| {
+        let code = match error {
+            authzen::BatchError::Json(_) => ErrorCode::InvalidJson,
+            _ => ErrorCode::InvalidRequest,
+        };
+        Failure::new(code, error.to_string())
+    })?;
+    let Some(items) = batch.items.as_ref().filter(|items| !items.is_empty()) else {
+        return evaluation(call);
+    };
+    let end = Instant::now() + limits.batch_time;
+    for _ in 0..RESTARTS {
+        if let Some(reply) = run(call, &batch, items, end).await? {
+            return Ok(reply);
+        }
+    }
+    Err(Failure::new(
+        ErrorCode::NotReady,
+        "the policy bundle changed each time while the batch was decided",
+    ))
+}
+
+/// Decides the items in order. None where a swap came in between: all of a batch is answered from one revision.
+async fn run(
+    call: &Call<'_>,
+    batch: &Batch<'_>,
+    items: &[authzen::Item<'_>],
+    end: Instant,
+) -> Result<Option<Reply>, Failure> {
+    let mut results: Vec<Vec<u8>> = Vec::with_capacity(items.len());
+    let mut revision = None;
+    let mut failed_open = None;
+    for (index, item) in items.iter().enumerate() {
+        if index % ITEMS_AT_A_TIME == ITEMS_AT_A_TIME - 1 {
+            tokio::task::yield_now().await;
+        }
+        if Instant::now() > end {
+            return Err(Failure::new(
+                ErrorCode::EvaluationBudgetExceeded,
+                format!(
+                    "the batch was not decided within its time, {index} of {} items were",
+                    items.len()
+                ),
+            ));
+        }
+        let decided = match item {
+            Ok(parts) => item_decision(call, parts.or(batch.defaults))?,
+            Err(message) => failure(400, message),
+        };
+        if decided.revision.is_some() {
+            if revision.is_some() && revision != decided.revision {
+                return Ok(None);
+            }
+            revision.clone_from(&decided.revision);
+        }
+        failed_open = failed_open.or(decided.failed_open);
+        let stop = match batch.semantic {
+            Semantic::ExecuteAll => false,
+            Semantic::DenyOnFirstDeny => !decided.positive,
+            Semantic::PermitOnFirstPermit => decided.positive,
+        };
+        results.push(decided.body);
+        if stop {
+            break;
+        }
+    }
+    let mut body = Vec::with_capacity(results.iter().map(Vec::len).sum::<usize>() + 64);
+    json::raw(&mut body, "{\"evaluations\":");
+    json::list(&mut body, &results, |out, result| {
+        out.extend_from_slice(result)
+    });
+    json::raw(&mut body, "}");
+    Ok(Some(Reply {
+        failed_open,
+        revision,
+        ..Reply::decision(body)
+    }))
+}
+
+/// A bad item is a `false` with its reason; a sidecar that cannot decide at all fails the whole batch.
+fn item_decision(call: &Call<'_>, parts: Parts<'_>) -> Result<Decided, Failure> {
+    let (Some(subject), Some(action), Some(resource)) =
+        (parts.subject, parts.action, parts.resource)
+    else {
+        let missing = [
+            ("subject", parts.subject.is_none()),
+            ("action", parts.action.is_none()),
+            ("resource", parts.resource.is_none()),
+        ];
+        let missing: Vec<&str> = missing
+            .iter()
+            .filter(|(_, gone)| *gone)
+            .map(|(name, _)| *name)
+            .collect();
+        return Ok(failure(400, &format!("missing: {}", missing.join(", "))));
+    };
+    let request = AccessRequest::Parts {
+        subject: subject.get().as_bytes(),
+        action: action.get().as_bytes(),
+        resource: resource.get().as_bytes(),
+        context: parts.context.map(|context| context.get().as_bytes()),
+    };
+    match decide(call, request) {
+        Ok(decided) => Ok(decided),
+        Err(error) => match error.problem.code {
+            ErrorCode::InvalidJson | ErrorCode::InvalidRequest => {
+                Ok(failure(400, &error.problem.detail))
+            }
+            ErrorCode::PayloadTooLarge => Ok(failure(413, &error.problem.detail)),
+            ErrorCode::EvaluationBudgetExceeded => Ok(failure(503, &error.problem.detail)),
+            ErrorCode::Internal => Ok(failure(500, ErrorCode::Internal.title())),
+            _ => Err(error),
+        },
+    }
+}
+
+fn failure(status: u16, message: &str) -> Decided {
+    let mut body = Vec::with_capacity(128);
+    authzen::failure(&mut body, status, message);
+    Decided {
+        body,
+        positive: false,
+        revision: None,
+        failed_open: None,
+    }
+}
+
+fn decide(call: &Call<'_>, request: AccessRequest<'_>) -> Result<Decided, Failure> {
+    let handler = call.handler;
+    let result =
+        handler
+            .worker
+            .borrow_mut()
+            .access(request, &call.question(), |answered, access| {
+                let (positive, reason) = verdict(handler, access);
+                let mut body = Vec::with_capacity(256);
+                authzen::decision(&mut body, &envelope(answered), positive, &reason, access);
+                Decided {
+                    body,
+                    positive,
+                    revision: Some(answered.snapshot.name.clone()),
+                    failed_open: None,
+                }
+            });
+    result.or_else(|error| {
+        let failure = Failure::from(error);
+        let (id, reason) = fail_open(handler, &failure).ok_or(failure)?;
+        let mut body = Vec::new();
+        authzen::failed_open(&mut body, id, reason);
+        Ok(Decided {
+            body,
+            positive: true,
+            revision: None,
+            failed_open: Some(reason),
+        })
+    })
+}

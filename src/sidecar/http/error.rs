@@ -1,0 +1,180 @@
+//! The one table from what went wrong to what this door answers.
+
+use http::{HeaderValue, StatusCode};
+
+use crate::api::{ErrorCode, PROBLEM_JSON, Problem, ProblemItem, json};
+use crate::decide::DecideError;
+use crate::engine::EvaluateError;
+use crate::server::body::BodyError;
+
+use super::reply::{JSON, Reply};
+
+/// A request that is not answered with a decision.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub problem: Problem,
+    pub allow: Option<&'static str>,
+    /// The active revision, where it says why.
+    pub revision: Option<String>,
+}
+
+impl Failure {
+    pub(super) fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self {
+            problem: Problem::new(code, detail),
+            allow: None,
+            revision: None,
+        }
+    }
+
+    /// AuthZEN's errors are a JSON string, and a wrong content type is 400 there; ours are problem documents.
+    pub(super) fn into_reply(self, authzen: bool, path: &str) -> Reply {
+        let code = self.problem.code;
+        let (status, content_type, body) = if authzen {
+            let status = match code {
+                ErrorCode::UnsupportedMediaType => 400,
+                code => code.status(),
+            };
+            let detail = match self.problem.detail.as_str() {
+                "" => code.title(),
+                detail => detail,
+            };
+            let mut body = Vec::new();
+            json::string(&mut body, detail);
+            (status, JSON, body)
+        } else {
+            let content_type = HeaderValue::from_static(PROBLEM_JSON);
+            (code.status(), content_type, self.problem.at(path).to_vec())
+        };
+        Reply {
+            content_type,
+            allow: self.allow,
+            revision: self.revision,
+            retry_after: (code.status() == 503).then_some(1),
+            challenge: code == ErrorCode::Unauthenticated,
+            ..Reply::json(
+                StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+                body,
+            )
+        }
+    }
+
+    /// The word of the reason for which an access decision may fail open; None where the request itself is at fault.
+    pub(super) const fn fails_open(&self) -> Option<&'static str> {
+        match self.problem.code {
+            ErrorCode::NotReady
+            | ErrorCode::BundleExpired
+            | ErrorCode::BundleUntrusted
+            | ErrorCode::EvaluationBudgetExceeded
+            | ErrorCode::Internal => Some(self.problem.code.as_str()),
+            _ => None,
+        }
+    }
+}
+
+impl From<DecideError> for Failure {
+    fn from(error: DecideError) -> Self {
+        match error {
+            DecideError::NotReady => Self::new(ErrorCode::NotReady, ""),
+            DecideError::Expired => Self::new(ErrorCode::BundleExpired, ""),
+            DecideError::Untrusted => Self::new(ErrorCode::BundleUntrusted, ""),
+            DecideError::Internal => Self::new(ErrorCode::Internal, ""),
+            DecideError::Evaluate(error) => Self::from(error),
+        }
+    }
+}
+
+impl From<EvaluateError> for Failure {
+    fn from(error: EvaluateError) -> Self {
+        match error {
+            EvaluateError::InvalidJson(error) => {
+                Self::new(ErrorCode::InvalidJson, error.to_string())
+            }
+            EvaluateError::InvalidRequest { pointer, message } => {
+                let mut failure =
+                    Self::new(ErrorCode::InvalidRequest, format!("`{pointer}`: {message}"));
+                failure.problem.errors.push(ProblemItem {
+                    pointer,
+                    detail: message,
+                });
+                failure
+            }
+            error @ EvaluateError::TooLarge { .. } => {
+                Self::new(ErrorCode::PayloadTooLarge, error.to_string())
+            }
+            error @ EvaluateError::BudgetExceeded { .. } => {
+                Self::new(ErrorCode::EvaluationBudgetExceeded, error.to_string())
+            }
+            error @ EvaluateError::NotFound(_) => Self::new(ErrorCode::NotFound, error.to_string()),
+        }
+    }
+}
+
+impl From<BodyError> for Failure {
+    fn from(error: BodyError) -> Self {
+        let code = match error {
+            BodyError::TooLarge(_) => ErrorCode::PayloadTooLarge,
+            BodyError::Timeout(_) => ErrorCode::RequestTimeout,
+            BodyError::Broken => ErrorCode::InvalidRequest,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_decision_error_has_its_code() {
+        for (error, code) in [
+            (DecideError::NotReady, ErrorCode::NotReady),
+            (DecideError::Expired, ErrorCode::BundleExpired),
+            (DecideError::Untrusted, ErrorCode::BundleUntrusted),
+            (DecideError::Internal, ErrorCode::Internal),
+            (
+                EvaluateError::TooLarge { limit: 1 }.into(),
+                ErrorCode::PayloadTooLarge,
+            ),
+            (
+                EvaluateError::BudgetExceeded { steps: 1 }.into(),
+                ErrorCode::EvaluationBudgetExceeded,
+            ),
+            (
+                EvaluateError::NotFound("x".into()).into(),
+                ErrorCode::NotFound,
+            ),
+        ] {
+            assert_eq!(Failure::from(error).problem.code, code);
+        }
+    }
+
+    #[test]
+    fn authzen_errors_are_strings_and_a_wrong_media_type_is_400() {
+        let failure = Failure::new(ErrorCode::UnsupportedMediaType, "must be \"json\"");
+        let reply = failure.into_reply(true, "/access/v1/evaluation");
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+        let text: String = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(text, "must be \"json\"");
+        let reply =
+            Failure::new(ErrorCode::UnsupportedMediaType, "").into_reply(false, "/v1/validate");
+        assert_eq!(reply.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        assert_eq!(reply.content_type, PROBLEM_JSON);
+    }
+
+    #[test]
+    fn only_what_is_not_the_callers_fault_fails_open() {
+        for code in ErrorCode::ALL {
+            let opens = Failure::new(code, "").fails_open().is_some();
+            let ours = matches!(
+                code.as_str(),
+                "not_ready"
+                    | "bundle_expired"
+                    | "bundle_untrusted"
+                    | "evaluation_budget_exceeded"
+                    | "internal"
+            );
+            assert_eq!(opens, ours, "{}", code.as_str());
+        }
+    }
+}

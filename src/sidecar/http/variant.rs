@@ -1,0 +1,18 @@
+//! `POST /v1/variant`.
+
+use crate::api::decision;
+
+use super::Call;
+use super::access::envelope;
+use super::error::Failure;
+use super::reply::Reply;
+
+pub(super) fn variant(call: &Call<'_>) -> Result<Reply, Failure> {
+    let mut worker = call.handler.worker.borrow_mut();
+    let body = worker.variant(&call.body, &call.question(), |answered, answer| {
+        let mut out = Vec::with_capacity(256);
+        decision::variant(&mut out, &envelope(answered), answer);
+        out
+    })?;
+    Ok(Reply::decision(body))
+}

@@ -1,0 +1,145 @@
+//! From the configuration to what the parts of the sidecar are told.
+
+use std::path::{Path, PathBuf};
+
+use crate::bundle::Limits as ArchiveLimits;
+use crate::engine::Limits as DecisionLimits;
+use crate::identity::{self, KeyUse, TrustedIssuer, TrustedKey};
+use crate::resilience::BreakerSettings;
+use crate::server::Limits;
+use crate::wire;
+
+use super::activation::{self, OnPersistError};
+use super::config::{Config, ConfigError, OnError, SourceConfig};
+use super::source::{self, Location};
+use super::{BuildError, forward};
+
+/// What activation is told.
+pub(super) fn activation(config: &Config) -> Result<activation::Settings, ConfigError> {
+    Ok(activation::Settings {
+        tenant: config.tenant_id()?,
+        constitutional_hash: config.constitutional_hash.clone(),
+        clock_skew: config.clock_skew.as_secs() as i64,
+        retry_rejected: config.retry_rejected,
+        keyring: PathBuf::from(&config.keyring),
+        cache_dir: config.cache_dir(),
+        on_persist_error: match config.cache.on_error {
+            OnError::Activate => OnPersistError::Activate,
+            OnError::Keep => OnPersistError::Keep,
+        },
+        sources: config
+            .sources
+            .iter()
+            .map(source)
+            .collect::<Result<_, _>>()?,
+        archive_limits: ArchiveLimits::default(),
+        decision_limits: decision_limits(config),
+    })
+}
+
+fn decision_limits(config: &Config) -> DecisionLimits {
+    DecisionLimits {
+        input_bytes: config.limits.body_bytes,
+        input_depth: config.limits.input_depth,
+        steps: config.limits.steps,
+    }
+}
+
+fn source(config: &SourceConfig) -> Result<source::Settings, ConfigError> {
+    let is_http = config.url.starts_with("http://") || config.url.starts_with("https://");
+    let location = if is_http {
+        let url = config.url.parse().map_err(|error| {
+            ConfigError::Invalid(format!(
+                "the url of source `{}` is not valid: {error}",
+                config.name
+            ))
+        })?;
+        Location::Http {
+            url,
+            token_file: config.token_file.as_ref().map(PathBuf::from),
+            ca_file: config.ca_file.as_ref().map(PathBuf::from),
+            wait: config.wait,
+        }
+    } else {
+        let path = config.url.strip_prefix("file://").unwrap_or(&config.url);
+        if path.contains("://") {
+            return Err(ConfigError::Invalid(format!(
+                "the url of source `{}` is `{}`: http, https, file or a path is expected",
+                config.name, config.url
+            )));
+        }
+        Location::File { path: path.into() }
+    };
+    Ok(source::Settings {
+        name: config.name.clone(),
+        location,
+        poll: config.poll,
+        min_number: config.min_number,
+    })
+}
+
+/// What the forwarder is told; None where there is no upstream.
+pub(super) fn forward(config: &Config) -> Result<Option<forward::Settings>, ConfigError> {
+    let upstream = &config.upstream;
+    let Some(url) = &upstream.url else {
+        return Ok(None);
+    };
+    let base = url
+        .parse()
+        .map_err(|error| ConfigError::Invalid(format!("`upstream.url` is `{url}`: {error}")))?;
+    Ok(Some(forward::Settings {
+        base,
+        deadline: upstream.timeout,
+        in_flight: upstream.max_in_flight,
+        breaker: BreakerSettings {
+            failures: u16::try_from(upstream.breaker_failures).unwrap_or(u16::MAX),
+            open_for: upstream.breaker_open,
+        },
+        client: wire::Settings {
+            ca_file: upstream.ca_file.as_ref().map(PathBuf::from),
+            ..wire::Settings::default()
+        },
+    }))
+}
+
+/// What tokens are verified against; None where no issuer is configured.
+pub(super) fn identity(config: &Config) -> Result<Option<identity::Settings>, BuildError> {
+    if config.identity.issuers.is_empty() {
+        return Ok(None);
+    }
+    let mut issuers = Vec::new();
+    for issuer in &config.identity.issuers {
+        let public_key = crate::server::secret::read_token(Path::new(&issuer.public_key_file))?;
+        issuers.push(TrustedIssuer {
+            name: issuer.name.clone(),
+            audience: issuer.audience.clone(),
+            usage: KeyUse::Token,
+            keys: vec![TrustedKey {
+                kid: None,
+                public_key,
+            }],
+        });
+    }
+    Ok(Some(identity::Settings {
+        issuers,
+        clock_skew: config.clock_skew.as_secs() as u32,
+        constitutional_hash: config.constitutional_hash.clone(),
+    }))
+}
+
+/// What listeners are told.
+pub(super) const fn limits(config: &Config) -> Limits {
+    Limits {
+        header_bytes: config.limits.header_bytes,
+        header_timeout: config.limits.header_timeout,
+        drain: config.limits.drain,
+    }
+}
+
+/// How many serving threads there are.
+pub(super) fn threads(config: &Config) -> usize {
+    match config.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}
