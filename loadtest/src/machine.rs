@@ -1,0 +1,183 @@
+//! The machine as it was during a run: what it is, where processes run, and how much the hypervisor took.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+/// Facts recorded beside every result.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Machine {
+    pub cpu: String,
+    pub cores: usize,
+    pub memory_mib: u64,
+    pub kernel: String,
+    /// The commit of the working tree, with `-dirty` where files differ; empty outside a checkout.
+    pub commit: String,
+    /// Seconds since the epoch at the start.
+    pub started_at: u64,
+}
+
+impl Machine {
+    /// Reads this machine's facts.
+    #[must_use]
+    pub fn read() -> Self {
+        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let after_colon = |line: &str| {
+            line.split_once(':')
+                .map(|(_, value)| value.trim().to_owned())
+        };
+        Self {
+            cpu: cpuinfo
+                .lines()
+                .find(|line| line.starts_with("model name"))
+                .and_then(after_colon)
+                .unwrap_or_default(),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_mib: meminfo
+                .lines()
+                .find(|line| line.starts_with("MemTotal"))
+                .and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
+                .unwrap_or(0)
+                / 1024,
+            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")
+                .unwrap_or_default()
+                .trim()
+                .to_owned(),
+            commit: git_commit(),
+            started_at: std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs()),
+        }
+    }
+}
+
+fn git_commit() -> String {
+    let git = |args: &[&str]| {
+        let output = std::process::Command::new("git").args(args).output().ok()?;
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else {
+        return String::new();
+    };
+    match git(&["status", "--porcelain"]) {
+        Some(changes) if changes.is_empty() => commit,
+        _ => format!("{commit}-dirty"),
+    }
+}
+
+/// A reading of the machine's CPU time, in clock ticks.
+#[derive(Clone, Copy, Debug)]
+pub struct CpuReading {
+    total: u64,
+    steal: u64,
+}
+
+impl CpuReading {
+    /// Reads `/proc/stat`.
+    ///
+    /// # Errors
+    ///
+    /// Where `/proc/stat` cannot be read.
+    pub fn now() -> Result<Self> {
+        let stat = fs::read_to_string("/proc/stat").context("reading /proc/stat")?;
+        let fields: Vec<u64> = stat
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .skip(1)
+            .filter_map(|field| field.parse().ok())
+            .collect();
+        // user nice system idle iowait irq softirq steal; guest time is already inside user.
+        Ok(Self {
+            total: fields.iter().take(8).sum(),
+            steal: fields.get(7).copied().unwrap_or(0),
+        })
+    }
+
+    /// The share of all CPU time that the hypervisor took since `earlier`, 0.0 to 1.0.
+    #[must_use]
+    pub fn steal_since(&self, earlier: &Self) -> f64 {
+        let total = self.total.saturating_sub(earlier.total);
+        if total == 0 {
+            0.0
+        } else {
+            self.steal.saturating_sub(earlier.steal) as f64 / total as f64
+        }
+    }
+}
+
+/// CPU time of a process and its resident memory.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessReading {
+    /// User + system, all threads, in microseconds.
+    pub cpu_micros: f64,
+    pub resident_kib: u64,
+}
+
+impl ProcessReading {
+    /// Reads a process (for a process's own children, sum the readings).
+    ///
+    /// # Errors
+    ///
+    /// Where the process is gone.
+    pub fn of(pid: u32) -> Result<Self> {
+        // schedstat has nanoseconds; stat only has ticks of 10 ms.
+        let mut nanos = 0_u64;
+        for task in fs::read_dir(format!("/proc/{pid}/task"))
+            .with_context(|| format!("process {pid} is gone"))?
+        {
+            let path = task?.path().join("schedstat");
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            nanos += text
+                .split_whitespace()
+                .next()
+                .and_then(|field| field.parse::<u64>().ok())
+                .unwrap_or(0);
+        }
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))
+            .with_context(|| format!("process {pid} is gone"))?;
+        let resident_kib = status
+            .lines()
+            .find_map(|line| {
+                line.strip_prefix("VmRSS:")?
+                    .split_whitespace()
+                    .next()?
+                    .parse()
+                    .ok()
+            })
+            .unwrap_or(0);
+        Ok(Self {
+            cpu_micros: nanos as f64 / 1e3,
+            resident_kib,
+        })
+    }
+}
+
+/// Pins the calling thread (and what it spawns later) to one core.
+///
+/// # Errors
+///
+/// Where the core does not exist or may not be used.
+#[expect(
+    unsafe_code,
+    reason = "sched_setaffinity has no safe wrapper in the standard library"
+)]
+pub fn pin_to(core: usize) -> Result<()> {
+    // SAFETY: `set` is a plain bit set, zeroed before use and only read by the call.
+    let outcome = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(core, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)
+    };
+    if outcome == 0 {
+        Ok(())
+    } else {
+        Err(std::io::Error::last_os_error()).with_context(|| format!("pinning to core {core}"))
+    }
+}
