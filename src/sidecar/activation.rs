@@ -285,3 +285,6 @@ fn report(settings: &Settings) -> Report {
     report.keyring.path = settings.keyring.display().to_string();
     report
 }
+
+#[cfg(test)]
+mod tests;

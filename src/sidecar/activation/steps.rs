@@ -10,7 +10,7 @@ use crate::sidecar::cache::{Archive, MarkFile, PersistError};
 use crate::snapshot::Snapshot;
 use crate::snapshot::load::{Options, load};
 
-use super::error::{ActivationError, Fate};
+use super::error::ActivationError;
 use super::state::Active;
 use super::{Activator, OnPersistError};
 
@@ -239,15 +239,5 @@ impl Activator {
         let active = state.active.as_ref();
         let active = active.and_then(|active| active.snapshot.bundles.first());
         active.is_some_and(|active| Some(&active.claims) == claims)
-    }
-}
-
-impl ActivationError {
-    /// Whether the bundle is kept for another try.
-    pub(super) const fn keeps_the_bundle(&self) -> bool {
-        matches!(
-            self.fate,
-            Fate::UnlessKeyring | Fate::NotBefore(_) | Fate::Later
-        )
     }
 }

@@ -133,7 +133,7 @@ impl Activator {
     }
 
     /// Kept bundles whose time has come. They stay kept until their try has ended.
-    fn due(&self) -> Vec<(usize, Held)> {
+    pub(super) fn due(&self) -> Vec<(usize, Held)> {
         let now = self.clock.now();
         let state = self.lock();
         let held = state.sources.iter().enumerate();
@@ -150,7 +150,7 @@ impl Activator {
     }
 
     /// Stores the active bundle where that failed before.
-    async fn persist_again(self: &Arc<Self>) {
+    pub(super) async fn persist_again(self: &Arc<Self>) {
         let active = self.lock().active.clone();
         let Some(active) = active.filter(|active| !active.persisted && self.cache.is_some()) else {
             return;
@@ -189,7 +189,7 @@ impl Activator {
     }
 
     /// Whether there was one.
-    fn forget_old_rejections(&self) -> bool {
+    pub(super) fn forget_old_rejections(&self) -> bool {
         let mut forgot = false;
         for (index, source) in self.lock().sources.iter_mut().enumerate() {
             let age = source

@@ -170,3 +170,6 @@ fn failed(path: &Path, source: io::Error) -> FetchError {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests;
