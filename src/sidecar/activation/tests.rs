@@ -187,7 +187,9 @@ impl Pod {
     /// What the next request says we know.
     fn known(&self) -> usize {
         let conditions = self.activator.lock().conditions(0);
-        conditions.if_none_match().map_or(0, |tags| tags.split(',').count())
+        conditions
+            .if_none_match()
+            .map_or(0, |tags| tags.split(',').count())
     }
 }
 
@@ -200,13 +202,19 @@ async fn a_bundle_becomes_active_and_survives_a_restart_without_a_source() {
     assert_eq!(pod.number(), Some(3));
     let bundle = pod.report().bundle.unwrap();
     assert!(bundle.persisted && bundle.ended.is_none() && !bundle.expires_soon);
-    assert_eq!((bundle.source.as_str(), bundle.kids), ("main", vec!["key-1".to_owned()]));
+    assert_eq!(
+        (bundle.source.as_str(), bundle.kids),
+        ("main", vec!["key-1".to_owned()])
+    );
     assert!(bundle.age_seconds < 5);
     let restarted = place.pod().await;
     assert_eq!(restarted.number(), Some(3));
     let bundle = restarted.report().bundle.unwrap();
     assert_eq!(bundle.source, "cache");
-    assert!(bundle.age_seconds >= DAY as u64, "counts from `issued_at` before a confirmation");
+    assert!(
+        bundle.age_seconds >= DAY as u64,
+        "counts from `issued_at` before a confirmation"
+    );
     restarted.activator.confirm(0);
     assert!(restarted.report().bundle.unwrap().age_seconds < 5);
 }
@@ -217,13 +225,19 @@ async fn a_number_never_goes_back() {
     let pod = place.pod().await;
     pod.offer(&sealed(5).bytes()).await;
     for stale in [4, 5] {
-        let other = Sealed { issued: -100, ..sealed(stale) };
+        let other = Sealed {
+            issued: -100,
+            ..sealed(stale)
+        };
         assert_eq!(pod.offer(&other.bytes()).await, SyncResult::Refused);
         assert_eq!(pod.failure(), (8, "stale"));
         assert_eq!(pod.number(), Some(5));
     }
     let restarted = place.pod().await;
-    assert_eq!(restarted.offer(&sealed(4).bytes()).await, SyncResult::Refused);
+    assert_eq!(
+        restarted.offer(&sealed(4).bytes()).await,
+        SyncResult::Refused
+    );
     assert_eq!(pod.offer(&sealed(6).bytes()).await, SyncResult::Activated);
     assert_eq!(pod.report().sources[0].last_error, None);
 }
@@ -260,7 +274,13 @@ async fn an_unreadable_mark_is_an_alarm_and_only_the_source_is_believed() {
     std::fs::write(place.mark(), "rubbish").unwrap();
     let pod = place.pod().await;
     assert_eq!(pod.number(), None);
-    assert!(pod.report().cache.error.unwrap().contains("unreadable mark"));
+    assert!(
+        pod.report()
+            .cache
+            .error
+            .unwrap()
+            .contains("unreadable mark")
+    );
     assert_eq!(pod.offer(&sealed(6).bytes()).await, SyncResult::Activated);
     assert_eq!(place.pod().await.number(), Some(6));
 }
@@ -298,7 +318,15 @@ async fn an_archive_above_its_mark_is_taken_and_the_mark_follows_but_one_below_i
 async fn the_disk_is_not_trusted() {
     let place = Place::new();
     place.pod().await.offer(&sealed(5).bytes()).await;
-    std::fs::write(place.archive(), Sealed { key: 2, ..sealed(6) }.bytes()).unwrap();
+    std::fs::write(
+        place.archive(),
+        Sealed {
+            key: 2,
+            ..sealed(6)
+        }
+        .bytes(),
+    )
+    .unwrap();
     let pod = place.pod().await;
     assert_eq!(pod.number(), None);
     let error = pod.report().boot_error.unwrap();
@@ -308,7 +336,10 @@ async fn the_disk_is_not_trusted() {
 #[tokio::test]
 async fn of_an_expired_last_known_good_status_alone_tells() {
     let place = Place::new();
-    let short = Sealed { expires: 1, ..sealed(5) };
+    let short = Sealed {
+        expires: 1,
+        ..sealed(5)
+    };
     place.pod().await.offer(&short.bytes()).await;
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let pod = place.pod().await;
@@ -325,7 +356,10 @@ async fn of_an_expired_last_known_good_status_alone_tells() {
 async fn a_snapshot_ends_with_its_bundle_and_fetching_goes_on() {
     let place = Place::new();
     let pod = place.pod().await;
-    let short = Sealed { expires: 1, ..sealed(5) };
+    let short = Sealed {
+        expires: 1,
+        ..sealed(5)
+    };
     pod.offer(&short.bytes()).await;
     assert_eq!(pod.ended(), None);
     let running = pod.activator.spawn(&Handle::current());
@@ -359,7 +393,11 @@ async fn a_keyring_without_the_key_ends_the_snapshot_and_one_with_it_restores_it
     assert_eq!(pod.ended(), None);
     std::fs::write(place.keyring(), "rubbish").unwrap();
     pod.activator.reload_keyring();
-    assert_eq!(pod.ended(), None, "a keyring that cannot be read changes nothing");
+    assert_eq!(
+        pod.ended(),
+        None,
+        "a keyring that cannot be read changes nothing"
+    );
     assert!(pod.report().keyring.error.is_some());
 }
 
@@ -368,7 +406,11 @@ async fn an_unknown_key_is_not_the_bundles_fault_and_waits_for_the_keyring() {
     let place = Place::new();
     let pod = place.pod().await;
     pod.offer(&sealed(5).bytes()).await;
-    let bytes = Sealed { key: 2, ..sealed(6) }.bytes();
+    let bytes = Sealed {
+        key: 2,
+        ..sealed(6)
+    }
+    .bytes();
     assert_eq!(pod.offer(&bytes).await, SyncResult::Refused);
     assert_eq!(pod.failure(), (5, "untrusted"));
     assert_eq!(pod.known(), 2, "active and kept are both listed");
@@ -389,7 +431,10 @@ async fn an_unknown_key_is_not_the_bundles_fault_and_waits_for_the_keyring() {
 async fn a_bundle_from_the_future_is_kept_until_its_time() {
     let place = Place::new();
     let pod = place.pod().await;
-    let future = Sealed { issued: 61, ..sealed(5) };
+    let future = Sealed {
+        issued: 61,
+        ..sealed(5)
+    };
     assert_eq!(pod.offer(&future.bytes()).await, SyncResult::Refused);
     assert_eq!(pod.failure(), (9, "not_yet_valid"));
     assert_eq!(pod.known(), 1);
@@ -412,7 +457,11 @@ async fn a_bundle_from_the_future_is_kept_until_its_time() {
 async fn a_rejected_bundle_is_remembered_until_sync_keyring_or_time() {
     let place = Place::new();
     let pod = place.pod().await;
-    let expired = Sealed { expires: -10, ..sealed(5) }.bytes();
+    let expired = Sealed {
+        expires: -10,
+        ..sealed(5)
+    }
+    .bytes();
     assert_eq!(pod.offer(&expired).await, SyncResult::Refused);
     assert_eq!(pod.failure(), (9, "expired"));
     assert_eq!(pod.known(), 1);
@@ -481,7 +530,10 @@ async fn where_persisting_fails_and_the_operator_says_keep_the_old_one_stays() {
     assert!(moment <= Instant::now() + RETRY_INTERVAL);
     unblock(&place);
     let held = pod.activator.lock().sources[0].held.clone().unwrap();
-    assert_eq!(pod.activator.offer_again(0, held).await.0, SyncResult::Activated);
+    assert_eq!(
+        pod.activator.offer_again(0, held).await.0,
+        SyncResult::Activated
+    );
     assert_eq!(pod.number(), Some(6));
 }
 
@@ -514,13 +566,22 @@ async fn two_processes_on_one_folder_both_work_and_the_mark_only_grows() {
     let next = AtomicU64::new(1);
     for pod in pods.iter().chain(&pods).chain(&pods) {
         let number = next.fetch_add(1, Ordering::Relaxed);
-        assert_eq!(pod.offer(&sealed(number).bytes()).await, SyncResult::Activated);
+        assert_eq!(
+            pod.offer(&sealed(number).bytes()).await,
+            SyncResult::Activated
+        );
     }
     // The first runs 5; what the second stored as 6 is no obstacle, what is older is.
     assert_eq!(pods[0].number(), Some(5));
-    let behind = Sealed { issued: -5, ..sealed(6) };
+    let behind = Sealed {
+        issued: -5,
+        ..sealed(6)
+    };
     assert_eq!(pods[0].offer(&behind.bytes()).await, SyncResult::Refused);
-    assert_eq!(pods[0].offer(&sealed(7).bytes()).await, SyncResult::Activated);
+    assert_eq!(
+        pods[0].offer(&sealed(7).bytes()).await,
+        SyncResult::Activated
+    );
     assert_eq!(place.pod().await.number(), Some(7));
 }
 
