@@ -5,6 +5,7 @@
 
 mod clock;
 mod config;
+mod registry;
 mod store;
 
 use std::net::SocketAddr;

@@ -174,16 +174,11 @@ fn compile(
 ) -> Result<Program, Vec<Fault>> {
     let mut compiler = Compiler::default();
     for (document, content_hash) in documents {
-        if matches!(document.body, Body::Rego(_)) {
-            return Err(vec![Fault::new(
-                document.place.file.as_ref(),
-                "this build has no Rego engine: the version can be kept, not activated",
-            )]);
-        }
         compiler.add(document, content_hash);
     }
     let program = compiler.compile(Data::default()).map_err(|errors| {
         errors
+            .errors
             .into_iter()
             .map(|error| Fault::new(at(&error.place), error.message))
             .collect::<Vec<_>>()
