@@ -64,11 +64,6 @@ impl Board {
         self.with(tenant, watch::Sender::subscribe)
     }
 
-    /// The tenant's bundle now.
-    pub fn current(&self, tenant: &TenantId) -> Option<Arc<Published>> {
-        self.with(tenant, |slot| slot.borrow().clone())
-    }
-
     /// Serves a bundle and wakes who waits, unless a later one is served already.
     pub fn serve(&self, bundle: BundleRow) {
         let tenant = bundle.tenant.clone();

@@ -9,7 +9,7 @@ mod make;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::control_plane::board::Board;
 use crate::control_plane::clock;
@@ -19,9 +19,10 @@ use crate::control_plane::store::sqlite::{bundles, numbers, versions};
 use crate::control_plane::store::{BundleRow, JobRow, Store, StoreError};
 use crate::model::Timestamp;
 use crate::resilience::Backoff;
+use crate::server::Draining;
 
-pub use make::{MakeError, Maker};
 use make::Proved;
+pub use make::{MakeError, Maker};
 
 /// The longest sleep: a job left by another process (`advance-number`) is found after at most this.
 const TICK: Duration = Duration::from_secs(5);
@@ -57,9 +58,9 @@ impl From<sqlx::Error> for PublishError {
 }
 
 impl Worker {
-    /// Works until `closing` turns true; a job that runs is finished.
-    pub async fn run(self, mut closing: watch::Receiver<bool>) {
-        while !*closing.borrow_and_update() {
+    /// Works until the drain starts; a job that runs is finished.
+    pub async fn run(self, mut draining: Draining) {
+        while !draining.has_started() {
             if let Err(error) = self.round().await {
                 tracing::error!(error = %chain(&error), "the outbox cannot be read");
             }
@@ -67,7 +68,7 @@ impl Worker {
             tokio::select! {
                 () = self.outbox.notified() => {}
                 () = tokio::time::sleep(pause) => {}
-                _ = closing.changed() => {}
+                () = draining.started() => {}
             }
         }
     }

@@ -25,7 +25,7 @@ use change::{Prepared, Signed};
 use content::{Checked, Draft};
 
 pub use command::{
-    Caller, Command, Done, Effect, IdempotencyKey, IfMatch, NewPolicy, NewVersion, Order,
+    Caller, Command, Done, Effect, IdempotencyKey, IfMatch, KeyPair, NewPolicy, NewVersion, Order,
     policy_tag, version_tag,
 };
 pub use error::{Fault, RegistryError};
@@ -226,11 +226,7 @@ impl Registry {
     }
 
     /// Finds out what needs no transaction.
-    async fn prepare(
-        &self,
-        caller: &Caller,
-        command: &Command,
-    ) -> Result<Prepared, RegistryError> {
+    async fn prepare(&self, caller: &Caller, command: &Command) -> Result<Prepared, RegistryError> {
         match command.clone() {
             Command::SetTesting { policy, version } => Ok(Prepared::SetTesting { policy, version }),
             Command::Activate { policy, version } => Ok(Prepared::Activate { policy, version }),
@@ -255,9 +251,7 @@ impl Registry {
             Command::CreateVersion { policy, version } => {
                 let key = match &version.keys {
                     None => self.content_key.clone(),
-                    Some((private, public)) => {
-                        ContentKey::from_request(private, public.as_deref())?
-                    }
+                    Some(pair) => ContentKey::from_request(&pair.private, pair.public.as_deref())?,
                 };
                 let policy = self.policy(&caller.tenant, &policy).await?;
                 let draft = Draft {

@@ -3,10 +3,8 @@
 mod record;
 pub mod sqlite;
 
-pub use record::{
-    BundleRow, Format, JobRow, JobState, PolicyRow, PolicyStatus, Selected, VersionRow,
-};
-pub use sqlite::{Store, Writing};
+pub use record::{BundleRow, Format, JobRow, PolicyRow, PolicyStatus, Selected, VersionRow};
+pub use sqlite::Store;
 
 /// The store failed, or holds what no version of this program wrote.
 #[derive(Debug, thiserror::Error)]

@@ -77,7 +77,7 @@ struct Change<'c> {
 
 impl Change<'_> {
     async fn create_policy(
-        mut self,
+        self,
         new: &NewPolicy,
         content: Option<&Signed>,
     ) -> Result<Done, RegistryError> {

@@ -53,8 +53,24 @@ pub struct NewVersion {
     pub description: Option<String>,
     /// JSON text.
     pub content: String,
-    /// Base64 of the private key and of the public one; None = the server's key signs.
-    pub keys: Option<(String, Option<String>)>,
+    /// None = the server's key signs.
+    pub keys: Option<KeyPair>,
+}
+
+/// A key pair that came with a request, base64. Its `Debug` shows nothing of the private half.
+#[derive(Clone)]
+pub struct KeyPair {
+    pub private: String,
+    pub public: Option<String>,
+}
+
+impl std::fmt::Debug for KeyPair {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("KeyPair")
+            .field("public", &self.public)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A write with its conditions.

@@ -69,7 +69,10 @@ pub fn check(draft: &Draft, now: Timestamp) -> Result<Checked, RegistryError> {
     let (id, version) = if is_ours {
         agree(draft, &document, &value).map_err(RegistryError::Policy)?
     } else {
-        (draft.id.unwrap_or(document.metadata.id), draft.version.clone())
+        (
+            draft.id.unwrap_or(document.metadata.id),
+            draft.version.clone(),
+        )
     };
     let checked = Checked {
         kind: document.body.kind(),
@@ -145,13 +148,7 @@ fn stored(tenant: &TenantId, one: &Selected) -> Result<Document, Vec<Fault>> {
     let place = format!("{} {}", one.name, one.version.version);
     let value: Value = serde_json::from_str(&one.version.content)
         .map_err(|error| vec![Fault::new(&place, error.to_string())])?;
-    let mut document = read(
-        tenant,
-        &place,
-        one.format,
-        &one.version.content,
-        &value,
-    )?;
+    let mut document = read(tenant, &place, one.format, &one.version.content, &value)?;
     document.metadata = Metadata {
         name: one.name.as_str().into(),
         id: one.version.policy,
@@ -183,12 +180,16 @@ fn compile(
             .map(|error| Fault::new(at(&error.place), error.message))
             .collect::<Vec<_>>()
     })?;
-    program.self_test(now, Limits::default()).map_err(|failures| {
-        failures
-            .into_iter()
-            .map(|failure| Fault::new(format!("{}: tests", failure.policy), failure.to_string()))
-            .collect::<Vec<_>>()
-    })?;
+    program
+        .self_test(now, Limits::default())
+        .map_err(|failures| {
+            failures
+                .into_iter()
+                .map(|failure| {
+                    Fault::new(format!("{}: tests", failure.policy), failure.to_string())
+                })
+                .collect::<Vec<_>>()
+        })?;
     Ok(program)
 }
 
@@ -273,7 +274,7 @@ fn rego(value: &Value) -> Result<Body, Vec<Fault>> {
                     }
                 }
             }
-            ("modules" | "data", Value::Object(_)) => {}
+            ("data", Value::Object(_)) => {}
             ("modules" | "data", _) => {
                 faults.push(Fault::new(format!("/content/{name}"), "must be an object"));
             }

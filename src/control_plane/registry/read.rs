@@ -84,8 +84,11 @@ impl Registry {
         version: &str,
     ) -> Result<bool, RegistryError> {
         match self.version(tenant, reference, version).await {
-            Ok(version) => Ok(canonical::canonical(version.content.as_bytes())
-                .is_ok_and(|text| signature::holds(&version.public_key, &version.signature, &text))),
+            Ok(version) => Ok(
+                canonical::canonical(version.content.as_bytes()).is_ok_and(|text| {
+                    signature::holds(&version.public_key, &version.signature, &text)
+                }),
+            ),
             Err(RegistryError::NotFound(_)) => Ok(false),
             Err(error) => Err(error),
         }

@@ -26,8 +26,8 @@ impl ContentKey {
     /// Reads the key a request brought: base64 of the 32-byte seed, and of the public key to go with it.
     pub fn from_request(private: &str, public: Option<&str>) -> Result<Self, RegistryError> {
         let refuse = |message: &str| RegistryError::Key(message.into());
-        let seed: [u8; 32] = bytes(private)
-            .ok_or_else(|| refuse("`private_key_b64` is no base64 of 32 bytes"))?;
+        let seed: [u8; 32] =
+            bytes(private).ok_or_else(|| refuse("`private_key_b64` is no base64 of 32 bytes"))?;
         let key = Self(SigningKey::from_bytes(&seed));
         match public {
             Some(public) if bytes(public) != Some(key.0.verifying_key().to_bytes()) => Err(refuse(
@@ -70,7 +70,8 @@ mod tests {
     const PUBLIC: &str = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=";
     const CANONICAL: &str =
         r#"{"rules":[{"action":"allow","resource":"documents"}],"version":"1.0.0"}"#;
-    const SIGNATURE: &str = "c7g/qsMVdZBQAALkdHGTGT6m1dMY5OnSDeZC3N9cn0ro+Fc2U0XxEjKEYgHcxSu1OvM4HUt3kqJKVpmroAIgCg==";
+    const SIGNATURE: &str =
+        "c7g/qsMVdZBQAALkdHGTGT6m1dMY5OnSDeZC3N9cn0ro+Fc2U0XxEjKEYgHcxSu1OvM4HUt3kqJKVpmroAIgCg==";
 
     #[test]
     fn signatures_are_the_originals() {
