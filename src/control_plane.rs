@@ -25,9 +25,10 @@ mod start;
 mod store;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 use crate::server::{self, Connections, Drain, Draining, Listener};
 
@@ -39,23 +40,13 @@ pub use start::{ControlPlaneError, advance_number};
 pub struct ControlPlane {
     listener: Listener,
     address: SocketAddr,
-    tls: Option<Acceptor>,
+    tls: Option<Arc<ServerConfig>>,
     limits: Limits,
     router: axum::Router,
     worker: publish::Worker,
     store: store::Store,
     drain: Drain,
     draining: Draining,
-}
-
-/// A TLS acceptor; its `Debug` shows nothing.
-#[derive(Clone)]
-struct Acceptor(TlsAcceptor);
-
-impl std::fmt::Debug for Acceptor {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Acceptor").finish_non_exhaustive()
-    }
 }
 
 impl ControlPlane {
@@ -116,7 +107,7 @@ impl ControlPlane {
 /// Serves on a thread of its own: connections stay on one thread, and the caller may be on any.
 async fn serve(
     listener: Listener,
-    tls: Option<Acceptor>,
+    tls: Option<Arc<ServerConfig>>,
     limits: Limits,
     router: axum::Router,
     draining: Draining,
@@ -143,7 +134,7 @@ async fn serve(
 
 fn serve_here(
     listener: Listener,
-    tls: Option<Acceptor>,
+    tls: Option<Arc<ServerConfig>>,
     limits: Limits,
     router: axum::Router,
     draining: Draining,
@@ -156,7 +147,7 @@ fn serve_here(
         &runtime,
         server::serve(
             listener,
-            tls.map(|acceptor| acceptor.0),
+            tls,
             server::Limits {
                 header_bytes: limits.header_bytes,
                 header_timeout: limits.read_timeout,

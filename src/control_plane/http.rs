@@ -265,7 +265,7 @@ async fn front(State(app): State<App>, request: Request, next: Next) -> Response
     let id = request_id(parts.headers.get(REQUEST_ID));
     let refused = if parts.uri.to_string().len() > LONGEST_URI {
         Some(Refusal::new(ErrorCode::UriTooLong, ""))
-    } else if let Err(refusal) = guard::check(&parts, app.loopback, &[]) {
+    } else if let Err(refusal) = guard::check(&parts.headers, &parts.uri, app.loopback, &[]) {
         Some(Refusal::new(
             ErrorCode::PermissionDenied,
             refusal.to_string(),

@@ -21,7 +21,7 @@ use super::publish::{Maker, Worker};
 use super::registry::{ContentKey, Registry, Stamping};
 use super::store::sqlite::{bundles, numbers};
 use super::store::{Store, StoreError};
-use super::{Acceptor, Authentication, Config, ControlPlane};
+use super::{Authentication, Config, ControlPlane};
 
 const DATABASE: &str = "control-plane.db";
 /// Seconds that the clocks of token issuers may differ from ours.
@@ -95,9 +95,8 @@ pub(super) async fn build(config: Config) -> Result<ControlPlane, ControlPlaneEr
     let tls = config
         .tls
         .as_ref()
-        .map(|tls| server::acceptor(&tls.certificate_file, &tls.key_file))
-        .transpose()?
-        .map(Acceptor);
+        .map(|tls| server::tls(&tls.certificate_file, &tls.key_file))
+        .transpose()?;
     let access = Access::compile()?;
     let metrics = Metrics::new()?;
     let store = open(&config.data_dir).await?;
