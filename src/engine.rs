@@ -4,6 +4,7 @@
 //! a [`Scratch`] belongs to one worker and is reset between decisions, so that a decision allocates
 //! nothing once its worker is warm.
 
+pub mod canonical_request;
 pub mod data;
 pub mod expression;
 pub mod input;

@@ -2,7 +2,9 @@
 
 mod bucket;
 mod compile;
+mod index;
 mod murmur3;
+mod path_template;
 mod question;
 mod scratch;
 
