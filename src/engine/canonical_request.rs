@@ -244,7 +244,11 @@ mod tests {
             ("/a%00b", Ambiguity::EncodedNul),
             ("/a;b", Ambiguity::Semicolon),
         ] {
-            assert_eq!(path(text), Err(NotCanonical::Ambiguous(ambiguity)), "{text}");
+            assert_eq!(
+                path(text),
+                Err(NotCanonical::Ambiguous(ambiguity)),
+                "{text}"
+            );
             assert!(canonical_path(text, &[ambiguity]).is_ok(), "{text}");
         }
         assert_eq!(path("/a/..b/c...").unwrap(), "/a/..b/c...");
@@ -267,7 +271,13 @@ mod tests {
             .collect();
         assert_eq!(
             query,
-            [("a", "1"), ("a", "2"), ("b", "%2F"), ("c d", " "), ("e", "")]
+            [
+                ("a", "1"),
+                ("a", "2"),
+                ("b", "%2F"),
+                ("c d", " "),
+                ("e", "")
+            ]
         );
         assert_eq!(
             canonical_request("/p?a=%ff", "h", &[]),

@@ -1,14 +1,42 @@
 //! The compiled policies of a snapshot and the questions they answer.
+//!
+//! A decision runs in three steps: the request goes into its slots (`run`, `access_request`, `http_request`), the
+//! programs that can apply are found (`index`) and run (`validation`, `access`, `http`, `consumption`), and the
+//! answer borrows from program, request and arena.
 
+mod access;
+mod access_control;
+mod access_request;
+mod assign;
 mod bucket;
 mod compile;
+mod compile_document;
+mod compile_experiment;
+mod consumption;
+mod content;
+mod experiment;
+mod http;
+mod http_effects;
+mod http_request;
 mod index;
+mod members;
 mod murmur3;
 mod path_template;
 mod question;
+mod roles;
+mod run;
 mod scratch;
+mod self_test;
+mod service;
+#[cfg(test)]
+mod tests;
+mod validation;
+mod variant;
+mod version;
 
-use crate::model::{Access, Consumption, PolicyId, Timestamp, Validation, VariantAnswer};
+use crate::engine::input::{Layout, Root, Slot};
+use crate::engine::{CompileError, Data, Value};
+use crate::model::{Access, Consumption, PolicyId, Validation, VariantAnswer};
 
 pub use compile::{CompileErrors, Compiler};
 pub use question::{
@@ -17,24 +45,37 @@ pub use question::{
 };
 pub use scratch::Scratch;
 
+use access_request::{AccessSlots, invalid};
+use run::Run;
+use version::{Version, VersionId};
+
 /// The compiled policies of a snapshot. Immutable.
 #[derive(Debug)]
-pub struct Program {}
+pub struct Program {
+    layout: Layout,
+    data: Data,
+    versions: Vec<Version>,
+    experiments: experiment::Experiments,
+    validations: validation::Validations,
+    access: access::AccessRules,
+    access_controls: Vec<access_control::AccessControlProgram>,
+    http: http::HttpRules,
+    consumption: Vec<consumption::ConsumptionProgram>,
+    contents: content::Contents,
+    tests: self_test::Tests,
+    warnings: Vec<CompileError>,
+    access_slots: AccessSlots,
+    consumption_slots: consumption::ConsumptionSlots,
+    variant_slots: variant::VariantSlots,
+    /// `source.principal`: the key of an HTTP request.
+    principal: Slot,
+    /// `input.client_id` and `input.provider_id`: the key of a validation.
+    client: [Slot; 2],
+    /// Whether validations are found by index; not so only where the index itself is tested.
+    indexed: bool,
+}
 
 impl Program {
-    /// Runs the documents' own decision tests, each against its own document alone.
-    ///
-    /// # Errors
-    ///
-    /// Every test that fails.
-    pub fn self_test(
-        &self,
-        _now: Timestamp,
-        _limits: Limits,
-    ) -> Result<TestCount, Vec<TestFailure>> {
-        todo!()
-    }
-
     /// Validates a JSON object.
     ///
     /// # Errors
@@ -42,11 +83,31 @@ impl Program {
     /// [`EvaluateError`].
     pub fn validate<'a>(
         &'a self,
-        _input: &'a [u8],
-        _context: &Context<'a>,
-        _scratch: &'a Scratch,
+        input: &'a [u8],
+        context: &Context<'a>,
+        scratch: &'a Scratch,
     ) -> Result<Validation<'a>, EvaluateError> {
-        todo!()
+        self.validate_in(Run::new(self, input, context, scratch)?, input)
+    }
+
+    fn validate_in<'a>(
+        &'a self,
+        mut run: Run<'a>,
+        input: &'a [u8],
+    ) -> Result<Validation<'a>, EvaluateError> {
+        run.object_input(input)?;
+        if self.experiments.decide() {
+            let key = self.client.iter().find_map(|slot| {
+                let text = run.slots().get(*slot)?.as_str()?;
+                (!text.is_empty()).then_some(text)
+            });
+            run.assignments.key = key;
+            if let Some(key) = key {
+                let value = Value::String(key);
+                run.slots().set(&self.layout, Root::Subject, &["id"], value);
+            }
+        }
+        self.run_validation(run)
     }
 
     /// Decides whether a subject may act on a resource.
@@ -56,11 +117,20 @@ impl Program {
     /// [`EvaluateError`].
     pub fn access<'a>(
         &'a self,
-        _request: AccessRequest<'a>,
-        _context: &Context<'a>,
-        _scratch: &'a Scratch,
+        request: AccessRequest<'a>,
+        context: &Context<'a>,
+        scratch: &'a Scratch,
     ) -> Result<Access<'a>, EvaluateError> {
-        todo!()
+        self.access_in(Run::new(self, &[], context, scratch)?, request)
+    }
+
+    fn access_in<'a>(
+        &'a self,
+        mut run: Run<'a>,
+        request: AccessRequest<'a>,
+    ) -> Result<Access<'a>, EvaluateError> {
+        let asked = run.ask(request)?;
+        self.run_access(run, &asked)
     }
 
     /// Decides about an HTTP request.
@@ -70,11 +140,20 @@ impl Program {
     /// [`EvaluateError`].
     pub fn http<'a>(
         &'a self,
-        _request: &HttpRequest<'a>,
-        _context: &Context<'a>,
-        _scratch: &'a Scratch,
+        request: &HttpRequest<'a>,
+        context: &Context<'a>,
+        scratch: &'a Scratch,
     ) -> Result<HttpAccess<'a>, EvaluateError> {
-        todo!()
+        self.http_in(Run::new(self, &[], context, scratch)?, request)
+    }
+
+    fn http_in<'a>(
+        &'a self,
+        mut run: Run<'a>,
+        request: &HttpRequest<'a>,
+    ) -> Result<HttpAccess<'a>, EvaluateError> {
+        let roles = run.read_http(request)?;
+        self.run_http(run, request, roles)
     }
 
     /// Decides whether a consumer may use a service: a body
@@ -85,11 +164,13 @@ impl Program {
     /// [`EvaluateError`].
     pub fn consumption<'a>(
         &'a self,
-        _input: &'a [u8],
-        _context: &Context<'a>,
-        _scratch: &'a Scratch,
+        input: &'a [u8],
+        context: &Context<'a>,
+        scratch: &'a Scratch,
     ) -> Result<Consumption<'a>, EvaluateError> {
-        todo!()
+        let run = Run::new(self, input, context, scratch)?;
+        run.object_input(input)?;
+        self.run_consumption(run)
     }
 
     /// Assigns a variant: a body `{experiment | policy_id, key, context}`. The audience sees `context` as it is, and as
@@ -100,46 +181,64 @@ impl Program {
     /// [`EvaluateError`].
     pub fn variant<'a>(
         &'a self,
-        _input: &'a [u8],
-        _context: &Context<'a>,
-        _scratch: &'a Scratch,
+        input: &'a [u8],
+        context: &Context<'a>,
+        scratch: &'a Scratch,
     ) -> Result<VariantAnswer<'a>, EvaluateError> {
-        todo!()
+        let run = Run::new(self, input, context, scratch)?;
+        run.object_input(input)?;
+        self.run_variant(run, input)
     }
 
     /// The content that a client gets; None where nothing is to be had (404).
     #[must_use]
-    pub fn content(&self, _policy: PolicyId, _client: Option<&str>) -> Option<Content<'_>> {
-        todo!()
+    pub fn content(&self, policy: PolicyId, client: Option<&str>) -> Option<Content<'_>> {
+        self.contents.find(&self.experiments, policy, client)
     }
 
     /// Whether access rules or access-control service policies are loaded.
     #[must_use]
     pub fn decides_access(&self) -> bool {
-        todo!()
+        !self.access.is_empty() || !self.access_controls.is_empty()
     }
 
     /// Enabled validation policies.
     #[must_use]
     pub fn active_policies(&self) -> usize {
-        todo!()
+        self.validations.policies as usize
     }
 
     /// Names of the experiments that assign variants, those of policies with an A/B group included.
     pub fn experiments(&self) -> impl Iterator<Item = &str> {
-        std::iter::empty()
+        self.experiments.names()
     }
 
     /// Bytes that the data document keeps resident.
     #[must_use]
     pub fn data_resident_bytes(&self) -> usize {
-        todo!()
+        self.data.resident_bytes()
     }
 
     /// What compiles but deserves a look: conditions of `match` that fail where a field is missing, experiments
     /// that name a policy or version which is not loaded.
     #[must_use]
-    pub fn warnings(&self) -> &[super::CompileError] {
-        todo!()
+    pub fn warnings(&self) -> &[CompileError] {
+        &self.warnings
+    }
+
+    fn version(&self, id: VersionId) -> &Version {
+        &self.versions[id.0 as usize]
+    }
+}
+
+impl<'a> Run<'a> {
+    /// Reads an input that must be an object.
+    fn object_input(&self, input: &'a [u8]) -> Result<(), EvaluateError> {
+        self.fill(Root::Input, input)?;
+        if members::is_object(input) {
+            Ok(())
+        } else {
+            Err(invalid("", "must be an object"))
+        }
     }
 }

@@ -1,12 +1,21 @@
 //! From documents and data to a [`Program`]: every error collected, each with its place.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::engine::expression::{self, Scope, Variables, compile_variables};
+use crate::engine::input::{Layout, Root};
 use crate::engine::{CompileError, Data};
-use crate::policy::Document;
+use crate::model::{PolicyId, VersionStatus};
+use crate::policy::{Body, Document, Named, Place, Text};
 
 use super::Program;
+use super::access_request::AccessSlots;
+use super::consumption::ConsumptionSlots;
+use super::content::Contents;
+use super::self_test::Tests;
+use super::version::{Condition, Gate, Version, VersionId};
 
 /// Everything that keeps the policies from compiling. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,9 +39,19 @@ impl fmt::Display for CompileErrors {
 }
 
 /// Turns documents and data into a [`Program`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Compiler {
     documents: Vec<(Document, Arc<str>)>,
+    indexed: bool,
+}
+
+impl Default for Compiler {
+    fn default() -> Self {
+        Self {
+            documents: Vec::new(),
+            indexed: true,
+        }
+    }
 }
 
 impl Compiler {
@@ -42,12 +61,198 @@ impl Compiler {
         self.documents.push((document, content_hash));
     }
 
+    /// A compiler whose program looks at every policy: what the index is tested against.
+    #[cfg(test)]
+    pub(super) fn without_index() -> Self {
+        Self {
+            documents: Vec::new(),
+            indexed: false,
+        }
+    }
+
     /// Compiles everything.
     ///
     /// # Errors
     ///
     /// [`CompileErrors`].
-    pub fn compile(self, _data: Data) -> Result<Program, CompileErrors> {
-        todo!()
+    pub fn compile(self, data: Data) -> Result<Program, CompileErrors> {
+        let mut layout = Layout::default();
+        let access_slots = AccessSlots::new(&mut layout);
+        let consumption_slots = ConsumptionSlots::new(&mut layout);
+        let variant_slots = super::variant::VariantSlots::new(&mut layout);
+        let principal = layout.slot(Root::Source, &["principal"]);
+        let client = ["client_id", "provider_id"].map(|name| layout.slot(Root::Input, &[name]));
+        let mut build = Build {
+            program: Program {
+                layout,
+                data,
+                versions: Vec::new(),
+                experiments: super::experiment::Experiments::default(),
+                validations: super::validation::Validations::default(),
+                access: super::access::AccessRules::default(),
+                access_controls: Vec::new(),
+                http: super::http::HttpRules::default(),
+                consumption: Vec::new(),
+                contents: Contents::default(),
+                tests: Tests::default(),
+                warnings: Vec::new(),
+                access_slots,
+                consumption_slots,
+                variant_slots,
+                principal,
+                client,
+                indexed: self.indexed,
+            },
+            errors: Vec::new(),
+            rego: 0,
+            current: 0,
+        };
+        build.documents(&self.documents);
+        build.finish(self.documents)
     }
+}
+
+/// A compilation under way.
+#[derive(Debug)]
+pub(super) struct Build {
+    pub program: Program,
+    /// With the position of the document, by which they are sorted.
+    errors: Vec<(usize, CompileError)>,
+    rego: usize,
+    current: usize,
+}
+
+impl Build {
+    /// Compiles the versions that decide, in order.
+    fn documents(&mut self, documents: &[(Document, Arc<str>)]) {
+        let policies = by_policy(documents);
+        let is_active = |document: &Document| document.metadata.status == VersionStatus::Active;
+        for (position, (document, _)) in documents.iter().enumerate() {
+            self.current = position;
+            match &document.body {
+                Body::Rego(_) => {
+                    self.rego += 1;
+                    self.error(&document.place, "this build has no Rego engine");
+                }
+                Body::Experiment(experiment) if is_active(document) => {
+                    self.experiment(document, experiment);
+                }
+                _ => {}
+            }
+        }
+        let claims = self.claims(documents, &policies);
+        for (position, (document, _)) in documents.iter().enumerate() {
+            if !is_active(document) {
+                continue;
+            }
+            let mut versions = vec![position];
+            let id = document.metadata.id;
+            let of_policy = policies.get(&id).map_or(&[][..], Vec::as_slice);
+            let choice = self.choice(
+                documents,
+                position,
+                of_policy,
+                claims.get(&id),
+                &mut versions,
+            );
+            for (local, version) in versions.into_iter().enumerate() {
+                let Some((document, _)) = documents.get(version) else {
+                    continue;
+                };
+                self.current = version;
+                let gate = choice.map_or(Gate::Always, |choice| Gate::Choice {
+                    choice,
+                    local: local as u16,
+                });
+                self.document(document, gate, local == 0);
+            }
+        }
+    }
+
+    fn finish(mut self, documents: Vec<(Document, Arc<str>)>) -> Result<Program, CompileErrors> {
+        if self.errors.is_empty() {
+            self.program.contents = Contents::new(documents);
+            return Ok(self.program);
+        }
+        self.errors
+            .sort_by(|(left, one), (right, other)| (left, &one.place).cmp(&(right, &other.place)));
+        Err(CompileErrors {
+            rego_unsupported: self.errors.len() == self.rego,
+            errors: self.errors.into_iter().map(|(_, error)| error).collect(),
+        })
+    }
+
+    /// Makes the version of a document that decides.
+    pub fn version(&mut self, document: &Document, gate: Gate, variables: Variables) -> VersionId {
+        let id = VersionId(self.program.versions.len() as u32);
+        self.program.versions.push(Version {
+            id: document.metadata.id.to_string(),
+            name: document.metadata.name.clone(),
+            version: document.metadata.version.to_string(),
+            gate,
+            variables,
+        });
+        id
+    }
+
+    /// The document that errors are reported of from here on.
+    pub fn current_document(&mut self, position: usize) {
+        self.current = position;
+    }
+
+    pub fn error(&mut self, place: &Place, message: impl Into<String>) {
+        let error = CompileError {
+            place: place.clone(),
+            message: message.into(),
+        };
+        self.errors.push((self.current, error));
+    }
+
+    pub fn warn(&mut self, place: &Place, message: impl Into<String>) {
+        self.program.warnings.push(CompileError {
+            place: place.clone(),
+            message: message.into(),
+        });
+    }
+
+    pub fn variables(&mut self, variables: &[Named], roots: &[Root]) -> Variables {
+        let Program { layout, data, .. } = &mut self.program;
+        compile_variables(variables, roots, layout, data).unwrap_or_else(|errors| {
+            let current = self.current;
+            self.errors
+                .extend(errors.into_iter().map(|error| (current, error)));
+            Variables::default()
+        })
+    }
+
+    pub fn condition(
+        &mut self,
+        text: &Text,
+        roots: &[Root],
+        variables: &Variables,
+    ) -> Option<Condition> {
+        let Program { layout, data, .. } = &mut self.program;
+        match expression::compile(text, Scope { roots, variables }, layout, data) {
+            Ok(expression) => Some(Condition {
+                expression,
+                place: text.place.path.clone(),
+            }),
+            Err(error) => {
+                self.errors.push((self.current, error));
+                None
+            }
+        }
+    }
+}
+
+/// Positions of each policy's versions, in order.
+fn by_policy(documents: &[(Document, Arc<str>)]) -> HashMap<PolicyId, Vec<usize>> {
+    let mut policies: HashMap<PolicyId, Vec<usize>> = HashMap::new();
+    for (position, (document, _)) in documents.iter().enumerate() {
+        policies
+            .entry(document.metadata.id)
+            .or_default()
+            .push(position);
+    }
+    policies
 }

@@ -49,13 +49,12 @@ impl PathTemplate {
         }
     }
 
-    /// Whether the template captures anything.
-    pub fn captures(&self) -> bool {
-        self.segments.iter().any(|segment| segment.name().is_some())
-    }
-
     /// Whether `path` (canonical) matches; tells each capture to `capture`, also those of a match that fails later.
-    pub fn matches<'p>(&self, path: &'p str, mut capture: impl FnMut(&str, &'p str)) -> bool {
+    pub fn matches<'t, 'p>(
+        &'t self,
+        path: &'p str,
+        mut capture: impl FnMut(&'t str, &'p str),
+    ) -> bool {
         let Some(mut rest) = path.strip_prefix('/') else {
             return false;
         };
@@ -190,8 +189,20 @@ mod tests {
     #[test]
     fn templates_that_cannot_match_are_refused() {
         for template in [
-            "", "x", "/{}", "/{1a}", "/a{b}", "/{rest*}/b", "/{a}/{a}", "/a b", "/a%2fb", "/..",
-            "/%41", "/a;b", "/{a", "/a}",
+            "",
+            "x",
+            "/{}",
+            "/{1a}",
+            "/a{b}",
+            "/{rest*}/b",
+            "/{a}/{a}",
+            "/a b",
+            "/a%2fb",
+            "/..",
+            "/%41",
+            "/a;b",
+            "/{a",
+            "/a}",
         ] {
             assert!(PathTemplate::parse(template).is_err(), "{template}");
         }

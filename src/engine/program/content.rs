@@ -1,0 +1,119 @@
+//! Contents as the registry delivers them: every version's text, and which one a client gets.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::model::{Assignment, Group, PolicyId, VersionStatus};
+use crate::policy::Document;
+
+use super::Content;
+use super::assign::Assigned;
+use super::bucket;
+use super::experiment::{Experiments, Which};
+
+/// Every policy's versions.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    policies: HashMap<PolicyId, Vec<Stored>>,
+}
+
+/// A version's content.
+#[derive(Debug)]
+struct Stored {
+    name: Arc<str>,
+    version: String,
+    status: VersionStatus,
+    group: Option<Group>,
+    json: Arc<str>,
+    content_hash: Arc<str>,
+}
+
+impl Contents {
+    /// Keeps all versions, in the manifest's order.
+    pub fn new(documents: Vec<(Document, Arc<str>)>) -> Self {
+        let mut policies: HashMap<PolicyId, Vec<Stored>> = HashMap::new();
+        for (document, content_hash) in documents {
+            let metadata = document.metadata;
+            policies.entry(metadata.id).or_default().push(Stored {
+                name: metadata.name,
+                version: metadata.version.to_string(),
+                status: metadata.status,
+                group: metadata.group,
+                json: document.json,
+                content_hash,
+            });
+        }
+        Self { policies }
+    }
+
+    /// The content that a client gets of a policy.
+    pub fn find<'a>(
+        &'a self,
+        experiments: &'a Experiments,
+        policy: PolicyId,
+        client: Option<&str>,
+    ) -> Option<Content<'a>> {
+        let versions = self.policies.get(&policy)?;
+        let active = versions
+            .iter()
+            .find(|version| version.status == VersionStatus::Active)?;
+        let client = client.filter(|client| !client.is_empty());
+        let Some((choice, client)) = experiments.of_policy(policy).zip(client) else {
+            return Some(active.content(None));
+        };
+        match choice.which {
+            Which::Group => {
+                let group = bucket::md5_group(client);
+                let stored = Self::of_group(versions, active, group)?;
+                let (experiment, variant) = (&*active.name, group.as_str());
+                Some(stored.content(Some(Assignment {
+                    experiment,
+                    variant,
+                })))
+            }
+            Which::Explicit(index) => {
+                let experiment = experiments.explicit(index);
+                let Assigned::In(variant, _) = experiment.bucket_of_key(Some(client)) else {
+                    return Some(active.content(None));
+                };
+                let wanted = choice.version_text(Some(variant));
+                let found =
+                    wanted.and_then(|text| versions.iter().find(|version| version.version == text));
+                let assignment = found.map(|_| Assignment {
+                    experiment: &experiment.name,
+                    variant: experiment.variant_name(variant),
+                });
+                Some(found.unwrap_or(active).content(assignment))
+            }
+        }
+    }
+
+    /// The group's active version, else the one that is being tested, else the one retired last.
+    fn of_group<'a>(
+        versions: &'a [Stored],
+        active: &'a Stored,
+        group: Group,
+    ) -> Option<&'a Stored> {
+        if active.group == Some(group) {
+            return Some(active);
+        }
+        let testing = |version: &&Stored| {
+            version.status == VersionStatus::Testing && version.group == Some(group)
+        };
+        let retired = |version: &&Stored| version.status == VersionStatus::Retired;
+        let found = versions.iter().find(testing);
+        found.or_else(|| versions.iter().find(retired))
+    }
+}
+
+impl Stored {
+    fn content<'a>(&'a self, variant: Option<Assignment<'a>>) -> Content<'a> {
+        Content {
+            name: &self.name,
+            version: &self.version,
+            json: &self.json,
+            content_hash: &self.content_hash,
+            variant,
+        }
+    }
+}
