@@ -3,6 +3,8 @@
 //! Exit codes: 0 = done, 1 = failed (or what was checked is not in order), 2 = wrong usage.
 
 mod completions;
+#[cfg(feature = "control-plane")]
+mod control_plane;
 mod sidecar;
 
 use std::process::ExitCode;
@@ -36,6 +38,9 @@ pub struct Cli {
 enum Command {
     /// Decide beside the application: the sidecar of one pod
     Sidecar(sidecar::Args),
+    /// Keep policies and publish them as signed bundles
+    #[cfg(feature = "control-plane")]
+    ControlPlane(control_plane::Args),
     /// Print the completion script of a shell
     Completions(completions::Args),
 }
@@ -49,6 +54,8 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Sidecar(args) => sidecar::run(&args),
+            #[cfg(feature = "control-plane")]
+            Command::ControlPlane(args) => control_plane::run(&args),
             Command::Completions(args) => completions::run(&args),
         }
     }

@@ -1,11 +1,15 @@
 //! What the control plane is told: plain data, from a file, the environment and flags, or from `up`.
 
+mod file;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::identity::TrustedIssuer;
 use crate::model::TenantId;
+
+pub use file::{FileError, KEYS, Log, load};
 
 /// Everything the control plane needs to know. `build` checks it.
 #[derive(Clone, Debug)]
