@@ -6,6 +6,8 @@ mod completions;
 #[cfg(feature = "control-plane")]
 mod control_plane;
 mod sidecar;
+#[cfg(feature = "control-plane")]
+mod up;
 
 use std::process::ExitCode;
 
@@ -36,6 +38,9 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a control plane and a sidecar in one process, to try things
+    #[cfg(feature = "control-plane")]
+    Up(up::Args),
     /// Decide beside the application: the sidecar of one pod
     Sidecar(sidecar::Args),
     /// Keep policies and publish them as signed bundles
@@ -53,6 +58,8 @@ impl Cli {
     /// What kept it from being done, to be shown to the user.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
+            #[cfg(feature = "control-plane")]
+            Command::Up(args) => up::run(&args),
             Command::Sidecar(args) => sidecar::run(&args),
             #[cfg(feature = "control-plane")]
             Command::ControlPlane(args) => control_plane::run(&args),

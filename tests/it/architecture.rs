@@ -244,12 +244,12 @@ fn the_default_policies_stand_in_one_file() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let seed = root.join("control_plane/seed.yaml");
     let text = std::fs::read_to_string(&seed).unwrap();
-    let name = regex::Regex::new(r#"(?m)^  name: *"?([^"\n]+?)"? *$"#).unwrap();
-    let names: Vec<&str> = name
-        .captures_iter(&text)
-        .map(|found| found.get(1).unwrap().as_str())
-        // The example beside them is called by an everyday word.
-        .filter(|name| *name != "documents")
+    let name = regex::Regex::new(r"(?m)^  name: *(\S+)$").unwrap();
+    // The example beside them has a name that is an ordinary word.
+    let names: Vec<&str> = text
+        .split("\n---\n")
+        .filter(|document| document.contains("kind: ServicePolicy"))
+        .filter_map(|document| Some(name.captures(document)?.get(1)?.as_str()))
         .collect();
     assert_eq!(names.len(), 5, "{names:?}");
     let mut files = Vec::new();
