@@ -2,7 +2,7 @@
 
 mod pass;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use crate::model::{TenantId, Timestamp};
@@ -98,6 +98,12 @@ impl VerifyError {
             unknown_key: false,
         }
     }
+
+    /// With the claims of the bundle, whose signature held.
+    fn about(mut self, claims: &Claims) -> Self {
+        self.claims = Some(Box::new(claims.clone()));
+        self
+    }
 }
 
 /// What an archive says of itself, unverified: for `bundle inspect` alone.
@@ -107,16 +113,24 @@ pub struct Peek {
     pub kids: Vec<String>,
     /// Names and hex SHA-256 by OPA's rules, sorted by name.
     pub files: Vec<(String, String)>,
+    pub manifest: Manifest,
+}
+
+/// What a signature that held says.
+#[derive(Debug)]
+struct Signed {
+    claims: Claims,
+    files: Files,
+    /// SHA-256 of the signed payload.
+    payload: Digest,
+    signers: Vec<Signer>,
 }
 
 /// An archive whose signature held: a bounded reader of signed entries.
 #[derive(Debug)]
 pub struct VerifiedBundle<'a> {
-    claims: Claims,
-    files: Files,
-    payload: Digest,
+    signed: Signed,
     archive: Digest,
-    signers: Vec<Signer>,
     /// The second member.
     rest: &'a [u8],
 }
@@ -160,6 +174,31 @@ pub fn verify<'a>(
     }
     // 3: first member within its limit, holding just `.signatures.json`, well formed
     let (file, rest) = first_member(archive)?;
+    let signed = signed(&file, keyring, expected)?;
+    // 10: size and digest of the second member
+    let claims = &signed.claims;
+    if claims.rest_size != rest.len() as u64 || claims.rest_sha256 != sha256(rest) {
+        let text = format!(
+            "the second member ({} bytes) is not the signed one ({} bytes)",
+            rest.len(),
+            claims.rest_size
+        );
+        let error = VerifyError::new(Step::SecondMember, Code::Tampered, text);
+        return Err(error.about(claims));
+    }
+    Ok(VerifiedBundle {
+        signed,
+        archive: archive_digest,
+        rest,
+    })
+}
+
+/// Steps 3 (its second half) to 9: what a signature file says, held against the keyring and the expectations.
+fn signed(
+    file: &SignatureFile,
+    keyring: &Keyring,
+    expected: &Expected,
+) -> Result<Signed, VerifyError> {
     let found = file.split().map_err(malformed)?;
     let format = payload_format(&found.payload).map_err(malformed)?;
     let known = (format == FORMAT)
@@ -171,11 +210,8 @@ pub fn verify<'a>(
     };
     // 5: enough distinct trusted keys, strict Ed25519, each valid now, not revoked, allowed for this tenant
     let signers = signers(&found.tokens, keyring, expected)?;
-    let fail = |step, code, detail: String| {
-        let mut error = VerifyError::new(step, code, detail);
-        error.claims = Some(Box::new(claims.clone()));
-        Err(error)
-    };
+    let fail =
+        |step, code, detail: String| Err(VerifyError::new(step, code, detail).about(&claims));
     // 6: tenant
     if claims.tenant != expected.tenant {
         let text = format!(
@@ -211,60 +247,72 @@ pub fn verify<'a>(
         let text = format!("expired at {}, now is {}", claims.expires_at, expected.now);
         return fail(Step::Time, Code::Expired, text);
     }
-    // 10: size and digest of the second member
-    if claims.rest_size != rest.len() as u64 || claims.rest_sha256 != sha256(rest) {
-        let text = format!(
-            "the second member ({} bytes) is not the signed one ({} bytes)",
-            rest.len(),
-            claims.rest_size
-        );
-        return fail(Step::SecondMember, Code::Tampered, text);
-    }
-    Ok(VerifiedBundle {
+    Ok(Signed {
         claims,
         files,
         payload,
-        archive: archive_digest,
         signers,
-        rest,
     })
 }
 
-/// Reads the first member without believing it.
+/// Reads the signatures and the manifest without believing them, within the limits.
 ///
 /// # Errors
 ///
-/// Steps 1, 3 and 4.
+/// Steps 1, 3, 4, 11 and 12, as far as they concern these two files.
 pub fn peek(archive: &[u8], limits: &Limits) -> Result<Peek, VerifyError> {
     check_size(archive, limits)?;
-    let (file, _) = first_member(archive)?;
-    peek_signatures(&file)
+    let (file, rest) = first_member(archive)?;
+    Peek::new(&file, &pass::first_file(rest, limits)?)
 }
 
-/// Reads the text of a `.signatures.json` without believing it: for an unpacked bundle.
+/// The same for an unpacked bundle: the bytes of its `.signatures.json` and its `.manifest`.
 ///
 /// # Errors
 ///
-/// Steps 3 and 4.
-pub fn peek_unpacked(file: &[u8]) -> Result<Peek, VerifyError> {
-    peek_signatures(&SignatureFile::parse(file).map_err(malformed)?)
+/// Steps 3, 4 and 12.
+pub fn peek_unpacked(signatures: &[u8], manifest: &[u8]) -> Result<Peek, VerifyError> {
+    let file = SignatureFile::parse(signatures).map_err(malformed)?;
+    Peek::new(&file, manifest)
 }
 
-fn peek_signatures(file: &SignatureFile) -> Result<Peek, VerifyError> {
-    let found = file.split().map_err(malformed)?;
-    let format = payload_format(&found.payload).map_err(malformed)?;
-    if format != FORMAT {
-        return Err(unknown_format(format));
+/// Steps 3 to 9 and 12 for an unpacked bundle, whose second member is not there any more: its signatures are held
+/// against the keyring, and every file against its signed hash. `files` is everything but `.signatures.json`.
+///
+/// # Errors
+///
+/// The first step that fails.
+pub fn verify_unpacked(
+    signatures: &[u8],
+    files: &BTreeMap<String, Vec<u8>>,
+    keyring: &Keyring,
+    expected: &Expected,
+) -> Result<Claims, VerifyError> {
+    let file = SignatureFile::parse(signatures).map_err(malformed)?;
+    let signed = signed(&file, keyring, expected)?;
+    pass::check_unpacked(&signed, files)?;
+    Ok(signed.claims)
+}
+
+impl Peek {
+    fn new(file: &SignatureFile, manifest: &[u8]) -> Result<Self, VerifyError> {
+        let found = file.split().map_err(malformed)?;
+        let format = payload_format(&found.payload).map_err(malformed)?;
+        if format != FORMAT {
+            return Err(unknown_format(format));
+        }
+        let (claims, files) = parse_payload(&found.payload).map_err(malformed)?;
+        let manifest = pass::parse_manifest(manifest)?;
+        Ok(Self {
+            claims,
+            kids: found.tokens.into_iter().map(|token| token.kid).collect(),
+            files: files
+                .into_iter()
+                .map(|(name, hash)| (name, hex::encode(hash)))
+                .collect(),
+            manifest,
+        })
     }
-    let (claims, files) = parse_payload(&found.payload).map_err(malformed)?;
-    Ok(Peek {
-        claims,
-        kids: found.tokens.into_iter().map(|token| token.kid).collect(),
-        files: files
-            .into_iter()
-            .map(|(name, hash)| (name, hex::encode(hash)))
-            .collect(),
-    })
 }
 
 fn check_size(archive: &[u8], limits: &Limits) -> Result<(), VerifyError> {
@@ -409,13 +457,13 @@ impl std::fmt::Debug for Entry<'_> {
 impl VerifiedBundle<'_> {
     #[must_use]
     pub const fn claims(&self) -> &Claims {
-        &self.claims
+        &self.signed.claims
     }
 
     /// SHA-256 of the signed payload: what the mark holds.
     #[must_use]
     pub const fn payload(&self) -> &Digest {
-        &self.payload
+        &self.signed.payload
     }
 
     /// SHA-256 of the archive: its `ETag`.
@@ -427,13 +475,14 @@ impl VerifiedBundle<'_> {
     /// The trusted keys that signed, each public key once.
     #[must_use]
     pub fn signers(&self) -> &[Signer] {
-        &self.signers
+        &self.signed.signers
     }
 
     /// The key ids of [`Self::signers`].
     #[must_use]
     pub fn kids(&self) -> Vec<String> {
-        self.signers
+        self.signed
+            .signers
             .iter()
             .map(|signer| signer.kid.clone())
             .collect()

@@ -3,6 +3,7 @@
 //! Compressed bytes are copied, hashed, and only then decompressed, so that what was hashed is what was
 //! read even if the file changes underneath.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Read};
 
 use flate2::bufread::GzDecoder;
@@ -12,7 +13,7 @@ use crate::bundle::manifest::POLICIES;
 use crate::bundle::ustar::{self, BLOCK};
 use crate::bundle::{Code, Digest, Manifest, Step, gzip, name};
 
-use super::{Entry, Limits, VerifiedBundle, VerifyError};
+use super::{Entry, Limits, Signed, VerifiedBundle, VerifyError};
 
 /// What every archive may decompress to, whatever its ratio.
 const RATIO_FREE_BYTES: u64 = 1024 * 1024;
@@ -24,7 +25,8 @@ pub(super) fn read<E: From<VerifyError>>(
     each: &mut dyn FnMut(&Manifest, Entry<'_>) -> Result<(), E>,
 ) -> Result<Manifest, E> {
     let mut archive = Archive::open(bundle.rest, limits)?;
-    let manifest = manifest(bundle, &mut archive, hash_files)?;
+    let signed = &bundle.signed;
+    let manifest = manifest(signed, &mut archive, hash_files)?;
     let mut seen = 1;
     let mut previous = String::new();
     while let Some(header) = archive.next()? {
@@ -40,7 +42,7 @@ pub(super) fn read<E: From<VerifyError>>(
             ))
             .into());
         }
-        let listed = bundle
+        let listed = signed
             .files
             .get(name)
             .ok_or_else(|| mismatch(format!("`{name}` is not listed in the signature")))?;
@@ -55,11 +57,11 @@ pub(super) fn read<E: From<VerifyError>>(
         )?;
         previous = header.name;
     }
-    if seen < bundle.files.len() {
-        let count = bundle.files.len() - seen;
+    if seen < signed.files.len() {
+        let count = signed.files.len() - seen;
         return Err(mismatch(format!("{count} files listed in the signature are missing")).into());
     }
-    if archive.finish() != bundle.claims.rest_sha256 {
+    if archive.finish() != signed.claims.rest_sha256 {
         let text = "the archive changed while it was read";
         return Err(VerifyError::new(Step::SecondMember, Code::Tampered, text).into());
     }
@@ -68,48 +70,58 @@ pub(super) fn read<E: From<VerifyError>>(
 
 /// Reads the manifest, which comes first, and holds it against the claims.
 fn manifest(
-    bundle: &VerifiedBundle<'_>,
+    signed: &Signed,
     archive: &mut Archive<'_>,
     hash_files: bool,
 ) -> Result<Manifest, VerifyError> {
-    let first = archive.next()?;
-    if first.is_none_or(|header| header.name != ".manifest") {
-        return Err(unsafe_archive(
-            "`.manifest` is not the first file".to_owned(),
-        ));
-    }
-    let listed = bundle
-        .files
-        .get(".manifest")
-        .ok_or_else(|| mismatch("`.manifest` is not listed in the signature".to_owned()))?;
-    let mut bytes = Vec::new();
-    let read = archive.entry().read_to_end(&mut bytes);
-    archive.check()?;
-    read.map_err(|error| unsafe_archive(error.to_string()))?;
+    let bytes = archive.manifest()?;
     if hash_files {
+        let listed = signed
+            .files
+            .get(".manifest")
+            .ok_or_else(unlisted_manifest)?;
         check_hash(".manifest", &bytes, listed)?;
     }
-    let manifest =
-        Manifest::parse(&bytes).map_err(|error| mismatch(format!("`.manifest`: {error}")))?;
-    if manifest.revision != bundle.claims.revision {
+    check_manifest(signed, &bytes)
+}
+
+/// The manifest's file, and nothing else, of a second member that nothing is known about.
+pub(super) fn first_file(rest: &[u8], limits: &Limits) -> Result<Vec<u8>, VerifyError> {
+    Archive::open(rest, limits)?.manifest()
+}
+
+pub(super) fn parse_manifest(bytes: &[u8]) -> Result<Manifest, VerifyError> {
+    Manifest::parse(bytes).map_err(|error| mismatch(format!("`.manifest`: {error}")))
+}
+
+fn unlisted_manifest() -> VerifyError {
+    mismatch("`.manifest` is not listed in the signature".to_owned())
+}
+
+fn check_manifest(signed: &Signed, bytes: &[u8]) -> Result<Manifest, VerifyError> {
+    if !signed.files.contains_key(".manifest") {
+        return Err(unlisted_manifest());
+    }
+    let manifest = parse_manifest(bytes)?;
+    if manifest.revision != signed.claims.revision {
         return Err(mismatch(format!(
             "the manifest's revision `{}` is not the signed `{}`",
-            manifest.revision, bundle.claims.revision
+            manifest.revision, signed.claims.revision
         )));
     }
     for policy in &manifest.policies {
-        if !bundle.files.contains_key(&policy.path) {
+        if !signed.files.contains_key(&policy.path) {
             return Err(mismatch(format!(
                 "policy `{}` is not listed in the signature",
                 policy.path
             )));
         }
     }
-    let stored = bundle
+    let policies = signed
         .files
         .keys()
-        .filter(|name| name.starts_with(POLICIES))
-        .count();
+        .filter(|name| name.starts_with(POLICIES));
+    let stored = policies.count();
     if stored != manifest.policies.len() {
         return Err(mismatch(format!(
             "{stored} policies are signed, the manifest lists {}",
@@ -117,6 +129,28 @@ fn manifest(
         )));
     }
     Ok(manifest)
+}
+
+/// Step 12 over the files of an unpacked bundle.
+pub(super) fn check_unpacked(
+    signed: &Signed,
+    files: &BTreeMap<String, Vec<u8>>,
+) -> Result<(), VerifyError> {
+    let manifest = files
+        .get(".manifest")
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    check_manifest(signed, manifest)?;
+    for (name, content) in files {
+        let listed = signed.files.get(name);
+        let listed =
+            listed.ok_or_else(|| mismatch(format!("`{name}` is not listed in the signature")))?;
+        check_hash(name, content, listed)?;
+    }
+    match signed.files.keys().find(|name| !files.contains_key(*name)) {
+        Some(missing) => Err(mismatch(format!("`{missing}` is signed and missing"))),
+        None => Ok(()),
+    }
 }
 
 /// Hands one entry on, and afterwards reads what was left of it.
@@ -130,10 +164,7 @@ fn entry<E: From<VerifyError>>(
 ) -> Result<(), E> {
     let outcome = match listed {
         Some(listed) if hash::structured(name) => {
-            let mut bytes = Vec::new();
-            let read = archive.entry().read_to_end(&mut bytes);
-            archive.check()?;
-            read.map_err(|error| unsafe_archive(error.to_string()))?;
+            let bytes = archive.whole_entry()?;
             check_hash(name, &bytes, listed)?;
             let reader = &mut bytes.as_slice();
             each(manifest, Entry { name, size, reader })
@@ -302,6 +333,26 @@ impl<'a> Archive<'a> {
     /// SHA-256 of the compressed bytes that were read.
     fn finish(self) -> Digest {
         self.decoder.into_inner().into_inner().hasher.finish()
+    }
+
+    /// The first file, which must be the manifest.
+    fn manifest(&mut self) -> Result<Vec<u8>, VerifyError> {
+        let first = self.next()?;
+        if first.is_none_or(|header| header.name != ".manifest") {
+            return Err(unsafe_archive(
+                "`.manifest` is not the first file".to_owned(),
+            ));
+        }
+        self.whole_entry()
+    }
+
+    /// What is left of the current entry.
+    fn whole_entry(&mut self) -> Result<Vec<u8>, VerifyError> {
+        let mut bytes = Vec::new();
+        let read = self.entry().read_to_end(&mut bytes);
+        self.check()?;
+        read.map(|_| bytes)
+            .map_err(|error| unsafe_archive(error.to_string()))
     }
 
     /// A reader of the current entry.
