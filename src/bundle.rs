@@ -25,3 +25,14 @@ pub use verify::{
     Digest, Entry, Expected, Limits, Mark, Peek, VerifiedBundle, VerifyError, peek, peek_unpacked,
     verify, verify_unpacked,
 };
+
+/// Checks that a file is one JSON value in which no member name comes twice.
+///
+/// # Errors
+///
+/// What is wrong and at which byte.
+pub fn check_json(text: &[u8]) -> Result<(), String> {
+    json::parse(text)
+        .map(drop)
+        .map_err(|error| error.to_string())
+}

@@ -83,6 +83,37 @@ pub fn parse_opaque(
     read_documents(file, text, format, setting)
 }
 
+/// The JSON text of a file that is no policy: a keyring, a data document. In YAML it is one document.
+///
+/// # Errors
+///
+/// What keeps it from being read, with its place; a member that is there twice.
+pub fn to_json(file: &str, text: &[u8], format: Format) -> Result<String, PolicyErrors> {
+    let mut errors = Errors::new(file);
+    let Some(text) = readable(text, &mut errors) else {
+        return Err(PolicyErrors(errors.list));
+    };
+    let (nodes, error) = match format {
+        Format::Json => match json::read(text) {
+            Ok(node) => (vec![node], None),
+            Err(error) => (Vec::new(), Some(error)),
+        },
+        Format::Yaml => yaml::read(text),
+    };
+    if let Some(error) = error {
+        errors.push_at(error.position, error.message);
+    } else if let [node] = nodes.as_slice() {
+        check::check_free(&cursor::Cursor::root(node), &mut errors);
+        if errors.list.is_empty() {
+            return Ok(node.to_json());
+        }
+    } else {
+        let start = Position { line: 1, column: 1 };
+        errors.push_at(start, format!("{} documents, expected one", nodes.len()));
+    }
+    Err(PolicyErrors(errors.list))
+}
+
 fn read_documents(
     file: &str,
     text: &[u8],

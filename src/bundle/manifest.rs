@@ -268,6 +268,12 @@ struct PolicyJson {
 }
 
 impl Manifest {
+    /// Whether one of the roots contains the slash-separated path.
+    #[must_use]
+    pub fn owns(&self, path: &str) -> bool {
+        self.roots.iter().any(|root| within(path, root))
+    }
+
     /// Reads a `.manifest`. Duplicate and unknown members are errors, and so is a policy version listed twice or
     /// not at its own path.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {

@@ -69,6 +69,12 @@ impl Data {
             .map(DataNode)
     }
 
+    /// The place of member `name` of the map at `node`.
+    #[must_use]
+    pub fn member(&self, node: DataNode, name: &str) -> Option<DataNode> {
+        self.store.member(node.0, name).map(DataNode)
+    }
+
     /// The value at a place of this document.
     #[must_use]
     pub fn value(&self, node: DataNode) -> Value<'_> {

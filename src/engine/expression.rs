@@ -3,6 +3,27 @@
 //! Field paths become slots, literals are interned, sets become hash sets, constant regular expressions
 //! are compiled once, and every evaluation counts steps. What is not known is refused when compiling.
 
+mod call;
+mod compile;
+mod comprehension;
+mod convert;
+mod evaluate;
+mod format;
+mod function;
+mod guard;
+mod literal;
+mod macros;
+mod math;
+mod node;
+mod operator;
+mod parse;
+mod pattern;
+mod set;
+mod strings;
+#[cfg(test)]
+mod tests;
+mod time;
+
 use std::cell::Cell;
 
 use bumpalo::Bump;
@@ -13,6 +34,10 @@ use crate::policy::{Named, Place, Text};
 use super::data::Data;
 use super::input::{Layout, Root, Slot, Slots};
 use super::value::Value;
+
+use compile::{Compiler, Problem};
+use evaluate::Machine;
+use node::Node;
 
 /// A program part that cannot be compiled, with its place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,11 +67,21 @@ pub struct Scope<'s> {
 
 /// A document's compiled `variables`.
 #[derive(Debug, Default)]
-pub struct Variables {}
+pub struct Variables {
+    names: Vec<Box<str>>,
+    expressions: Vec<Expression>,
+}
 
 /// A compiled expression.
 #[derive(Debug)]
-pub struct Expression {}
+pub struct Expression {
+    node: Node,
+    /// Loop and bound variables in scope at once.
+    locals: usize,
+    /// Of the tree, variables included.
+    depth: usize,
+    source: Box<str>,
+}
 
 /// Everything an evaluation reads. One per decision; `enter` between documents.
 #[derive(Debug)]
@@ -99,12 +134,66 @@ pub enum Absent {
 ///
 /// Syntax errors, unknown names and functions, wrong argument counts, invalid constant patterns.
 pub fn compile(
-    _text: &Text,
-    _scope: Scope<'_>,
-    _layout: &mut Layout,
-    _data: &Data,
+    text: &Text,
+    scope: Scope<'_>,
+    layout: &mut Layout,
+    data: &Data,
 ) -> Result<Expression, CompileError> {
-    todo!()
+    let roots: Vec<(&str, Root)> = scope.roots.iter().map(|it| (it.name(), *it)).collect();
+    compile_named(text, &roots, scope.variables, layout, data)
+}
+
+/// As [`compile`], with the request variables under the names given.
+fn compile_named(
+    text: &Text,
+    roots: &[(&str, Root)],
+    variables: &Variables,
+    layout: &mut Layout,
+    data: &Data,
+) -> Result<Expression, CompileError> {
+    let (tree, info) = parse::parse(&text.value).map_err(|error| CompileError {
+        place: inside(&text.place, error.line, error.column),
+        message: error.message,
+    })?;
+    let mut compiler = Compiler {
+        roots,
+        variables,
+        layout,
+        data,
+        locals: Vec::new(),
+        most_locals: 0,
+        depth: 0,
+        deepest: 0,
+    };
+    let node = compiler.compile(&tree).map_err(|Problem { id, message }| {
+        let offset = info.offset_for(id).map_or(0, |(start, _)| start as usize);
+        let before: String = text.value.chars().take(offset).collect();
+        let line = before.matches('\n').count();
+        let column = before.chars().rev().take_while(|it| *it != '\n').count();
+        CompileError {
+            place: inside(&text.place, line, column),
+            message,
+        }
+    })?;
+    Ok(Expression {
+        node,
+        locals: compiler.most_locals,
+        depth: compiler.deepest,
+        source: text.value.as_str().into(),
+    })
+}
+
+/// The place `line` lines and `column` characters (from 0) into a text that begins at `place`. Exact on
+/// the first line; below it the text's indentation in the file is not known.
+fn inside(place: &Place, line: usize, column: usize) -> Place {
+    let mut place = place.clone();
+    if line == 0 {
+        place.column = place.column.saturating_add(column as u32);
+    } else {
+        place.line = place.line.saturating_add(line as u32);
+        place.column = column as u32 + 1;
+    }
+    place
 }
 
 /// Compiles a document's variables; each may use those before it.
@@ -113,18 +202,61 @@ pub fn compile(
 ///
 /// As [`compile`]; also duplicate names.
 pub fn compile_variables(
-    _variables: &[Named],
-    _roots: &[Root],
-    _layout: &mut Layout,
-    _data: &Data,
+    variables: &[Named],
+    roots: &[Root],
+    layout: &mut Layout,
+    data: &Data,
 ) -> Result<Variables, Vec<CompileError>> {
-    todo!()
+    let mut compiled = Variables::default();
+    let mut errors = Vec::new();
+    for variable in variables {
+        if compiled.index(&variable.name).is_some() {
+            errors.push(CompileError {
+                place: variable.expression.place.clone(),
+                message: format!("variable `{}` is defined twice", variable.name),
+            });
+            continue;
+        }
+        let scope = Scope {
+            roots,
+            variables: &compiled,
+        };
+        match compile(&variable.expression, scope, layout, data) {
+            Ok(expression) => {
+                compiled.names.push(variable.name.as_str().into());
+                compiled.expressions.push(expression);
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() {
+        Ok(compiled)
+    } else {
+        Err(errors)
+    }
 }
 
-static NO_VARIABLES: Variables = Variables {};
+impl Variables {
+    fn index(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|known| **known == *name)
+    }
+
+    fn expression(&self, index: usize) -> Option<&Expression> {
+        self.expressions.get(index)
+    }
+
+    fn depth(&self, index: usize) -> usize {
+        self.expression(index).map_or(0, |it| it.depth)
+    }
+}
+
+static NO_VARIABLES: Variables = Variables {
+    names: Vec::new(),
+    expressions: Vec::new(),
+};
 
 impl<'a> Frame<'a> {
-    /// A frame without variables, with `steps` to spend.
+    /// A frame that has entered no document yet, with `steps` to spend.
     #[must_use]
     pub fn new(
         slots: &'a Slots<'a>,
@@ -145,8 +277,11 @@ impl<'a> Frame<'a> {
     }
 
     /// Starts a document: its variables are evaluated at most once until the next `enter`.
-    pub fn enter(&mut self, _variables: &'a Variables) {
-        todo!()
+    pub fn enter(&mut self, variables: &'a Variables) {
+        self.variables = variables;
+        self.memo = self
+            .arena
+            .alloc_slice_fill_with(variables.expressions.len(), |_| Cell::new(None));
     }
 }
 
@@ -156,8 +291,15 @@ impl Expression {
     /// # Errors
     ///
     /// [`Failure`].
-    pub fn evaluate<'a>(&'a self, _frame: &Frame<'a>) -> Result<Value<'a>, Failure<'a>> {
-        todo!()
+    pub fn evaluate<'a>(&'a self, frame: &Frame<'a>) -> Result<Value<'a>, Failure<'a>> {
+        let locals: &[Cell<Value<'a>>] = if self.locals == 0 {
+            &[]
+        } else {
+            frame
+                .arena
+                .alloc_slice_fill_with(self.locals, |_| Cell::new(Value::Null))
+        };
+        Machine { frame, locals }.eval(&self.node)
     }
 
     /// Whether the expression is true. A value that is no bool is an error.
@@ -165,19 +307,23 @@ impl Expression {
     /// # Errors
     ///
     /// [`Failure`].
-    pub fn holds<'a>(&'a self, _frame: &Frame<'a>) -> Result<bool, Failure<'a>> {
-        todo!()
+    pub fn holds<'a>(&'a self, frame: &Frame<'a>) -> Result<bool, Failure<'a>> {
+        match self.evaluate(frame)? {
+            Value::Bool(value) => Ok(value),
+            _ => Err(Failure::Error("the value is no bool")),
+        }
     }
 
-    /// A condition on one slot that must hold for the expression to be anything but false; None where there is no such.
+    /// A condition on one slot that must hold for the expression to be anything but false; None where there
+    /// is no such.
     #[must_use]
     pub fn guard(&self) -> Option<Guard> {
-        todo!()
+        guard::guard(&self.node)
     }
 
     /// As written.
     #[must_use]
     pub fn source(&self) -> &str {
-        todo!()
+        &self.source
     }
 }

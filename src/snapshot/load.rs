@@ -2,11 +2,14 @@
 //!
 //! The sidecar's activation, the control plane's publication and `lictor bundle verify` all come through here.
 
+mod gather;
+
 use crate::bundle::{Code, Limits as ArchiveLimits, Step, VerifiedBundle, VerifyError};
-use crate::engine::Limits as DecisionLimits;
+use crate::engine::{Compiler, Limits as DecisionLimits, Program};
 use crate::model::Timestamp;
 
-use super::Snapshot;
+use super::{ActiveBundle, Snapshot};
+use gather::Gathered;
 
 /// What loading is bounded by and held against.
 #[derive(Clone, Debug)]
@@ -29,6 +32,19 @@ pub struct LoadError {
     pub detail: String,
 }
 
+impl LoadError {
+    /// With the detail cut where a status or a log line would drown in it.
+    fn new(step: Step, code: Code, detail: impl std::fmt::Display) -> Self {
+        const MOST: usize = 4000;
+        let mut detail = detail.to_string();
+        if let Some((at, _)) = detail.char_indices().nth(MOST) {
+            detail.truncate(at);
+            detail.push_str(" ...");
+        }
+        Self { step, code, detail }
+    }
+}
+
 impl From<VerifyError> for LoadError {
     fn from(error: VerifyError) -> Self {
         Self {
@@ -44,6 +60,56 @@ impl From<VerifyError> for LoadError {
 /// # Errors
 ///
 /// The first step that fails.
-pub fn load(_bundle: &VerifiedBundle<'_>, _options: &Options) -> Result<Snapshot, LoadError> {
-    todo!()
+pub fn load(bundle: &VerifiedBundle<'_>, options: &Options) -> Result<Snapshot, LoadError> {
+    // 11 to 13: one pass; nothing of it is used before it ended well
+    let mut gathered = Gathered::new(bundle.claims().tenant.as_str(), options.hash_files);
+    let manifest = bundle.read(
+        &options.archive,
+        options.hash_files,
+        &mut |manifest, entry| gathered.add(manifest, entry),
+    )?;
+    // 14: compile
+    let program = compile(gathered)?;
+    // 15: the bundle's own tests
+    self_test(&program, options)?;
+    Ok(Snapshot {
+        program,
+        name: bundle.claims().revision.to_string(),
+        bundles: vec![ActiveBundle {
+            claims: bundle.claims().clone(),
+            manifest,
+            payload: *bundle.payload(),
+            archive: *bundle.archive_digest(),
+            signers: bundle.signers().to_vec(),
+            source: options.source.clone(),
+        }],
+    })
+}
+
+fn compile(gathered: Gathered) -> Result<Program, LoadError> {
+    if let Some(module) = gathered.rego_modules.first() {
+        let text = format!("`{module}` is a Rego module, and this build has no Rego engine");
+        return Err(LoadError::new(Step::Compile, Code::RegoUnsupported, text));
+    }
+    let mut compiler = Compiler::default();
+    let (documents, data) = gathered.finish();
+    for (document, content_hash) in documents {
+        compiler.add(document, content_hash);
+    }
+    compiler.compile(data).map_err(|errors| {
+        let code = if errors.rego_unsupported {
+            Code::RegoUnsupported
+        } else {
+            Code::DoesNotCompile
+        };
+        LoadError::new(Step::Compile, code, errors)
+    })
+}
+
+fn self_test(program: &Program, options: &Options) -> Result<(), LoadError> {
+    let tested = program.self_test(options.now, options.decision);
+    tested.map(drop).map_err(|failures| {
+        let texts: Vec<String> = failures.iter().map(ToString::to_string).collect();
+        LoadError::new(Step::SelfTest, Code::SelfTestFailed, texts.join("\n"))
+    })
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::bundle::key::parse_public_key;
 use crate::model::{TenantId, Timestamp};
+use crate::policy::{self, Format};
 
 use super::{Key, Keyring};
 
@@ -53,7 +54,11 @@ pub(super) fn parse(text: &[u8]) -> Result<Keyring, String> {
     if text.len() > MAX_BYTES {
         return Err(format!("larger than {MAX_BYTES} bytes"));
     }
-    let file: File = serde_json::from_slice(text).map_err(|error| explain(&error))?;
+    // JSON is read as what it is: YAML knows none of its tabs and some of its escapes.
+    let json = text.trim_ascii_start().starts_with(b"{");
+    let format = if json { Format::Json } else { Format::Yaml };
+    let json = policy::to_json("keyring", text, format).map_err(|errors| errors.to_string())?;
+    let file: File = serde_json::from_str(&json).map_err(|error| explain(&error))?;
     if file.version != 1 {
         return Err(format!("`version` is {}, this build knows 1", file.version));
     }

@@ -10,11 +10,11 @@ pub type Cost<'c> = &'c mut dyn FnMut(u64) -> bool;
 /// Whether two values are equal in CEL's sense; None where `cost` ran out.
 pub fn equal(left: &Value<'_>, right: &Value<'_>, cost: Cost<'_>) -> Option<bool> {
     Some(match (left, right) {
-        (Value::String(a), Value::String(b)) => a == b,
+        (Value::String(a), Value::String(b)) => texts_equal(a.as_bytes(), b.as_bytes(), cost)?,
         (Value::Int(a), Value::Int(b)) => a == b,
         (Value::Bool(a), Value::Bool(b)) => a == b,
         (Value::Null, Value::Null) => true,
-        (Value::Bytes(a), Value::Bytes(b)) => a == b,
+        (Value::Bytes(a), Value::Bytes(b)) => texts_equal(a, b, cost)?,
         (Value::Timestamp(a), Value::Timestamp(b)) => a == b,
         (Value::Duration(a), Value::Duration(b)) => a == b,
         (Value::Type(a), Value::Type(b)) => a == b,
@@ -31,6 +31,16 @@ pub fn equal(left: &Value<'_>, right: &Value<'_>, cost: Cost<'_>) -> Option<bool
             _ => false,
         },
     })
+}
+
+fn texts_equal(left: &[u8], right: &[u8], cost: Cost<'_>) -> Option<bool> {
+    if left.len() != right.len() {
+        return Some(false);
+    }
+    if left.len() > 256 && !cost(left.len() as u64 / 256) {
+        return None;
+    }
+    Some(left == right)
 }
 
 fn lists_equal(left: &Value<'_>, right: &Value<'_>, cost: Cost<'_>) -> Option<bool> {
