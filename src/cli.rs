@@ -2,9 +2,12 @@
 //!
 //! Exit codes: 0 = done, 1 = failed (or what was checked is not in order), 2 = wrong usage.
 
+mod bundle;
 mod completions;
 #[cfg(feature = "control-plane")]
 mod control_plane;
+mod key;
+mod output;
 mod sidecar;
 #[cfg(feature = "control-plane")]
 mod up;
@@ -46,6 +49,10 @@ enum Command {
     /// Keep policies and publish them as signed bundles
     #[cfg(feature = "control-plane")]
     ControlPlane(control_plane::Args),
+    /// Build, sign, verify, inspect and compare bundles, without a control plane
+    Bundle(bundle::Args),
+    /// Make Ed25519 key pairs and keyring entries
+    Key(key::Args),
     /// Print the completion script of a shell
     Completions(completions::Args),
 }
@@ -63,6 +70,8 @@ impl Cli {
             Command::Sidecar(args) => sidecar::run(&args),
             #[cfg(feature = "control-plane")]
             Command::ControlPlane(args) => control_plane::run(&args),
+            Command::Bundle(args) => bundle::run(&args),
+            Command::Key(args) => key::run(&args),
             Command::Completions(args) => completions::run(&args),
         }
     }

@@ -150,7 +150,12 @@ fn named(mut key: SigningKey, kid: Option<&str>) -> SigningKey {
     key
 }
 
-fn show(key: &SigningKey, usage: Use, written: Option<&Path>, output: Output) -> anyhow::Result<()> {
+fn show(
+    key: &SigningKey,
+    usage: Use,
+    written: Option<&Path>,
+    output: Output,
+) -> anyhow::Result<()> {
     let pem = public_key_pem(&key.public_key())?;
     let keyring = (usage == Use::Bundle).then(|| keyring_of(key).to_yaml());
     let json = json!({
@@ -164,7 +169,10 @@ fn show(key: &SigningKey, usage: Use, written: Option<&Path>, output: Output) ->
     output.print(&json, || {
         let mut text = String::new();
         if let Some(path) = written {
-            text = format!("# private key: {}, mode 0600; keep it secret\n", path.display());
+            text = format!(
+                "# private key: {}, mode 0600; keep it secret\n",
+                path.display()
+            );
         }
         match keyring {
             Some(keyring) => text + "# keyring that trusts it:\n" + &keyring,

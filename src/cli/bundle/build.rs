@@ -54,12 +54,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let folder = folder::read(&args.folder, args.tenant.as_str())?;
     if !folder.errors.is_empty() {
         let text = || folder.errors.join("\n");
-        args.output.print(&json!({ "errors": folder.errors }), text)?;
+        args.output
+            .print(&json!({ "errors": folder.errors }), text)?;
         return Ok(ExitCode::FAILURE);
     }
     let keys = args.keys.read()?;
     let signing: Vec<&SigningKey> = keys.iter().collect();
-    let archive = builder(args, &folder)?.build(&signing).context("cannot build the bundle")?;
+    let archive = builder(args, &folder)?
+        .build(&signing)
+        .context("cannot build the bundle")?;
     let built = peek(&archive, &Limits::default()).context("cannot read what was built")?;
     write_file(&args.out, &archive)?;
     let json = json!({
@@ -74,7 +77,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         "ignored": folder.ignored,
     });
     args.output.print(&json, || {
-        let ignored: Vec<_> = folder.ignored.iter().map(|name| format!("ignored {name}\n")).collect();
+        let ignored: Vec<_> = folder
+            .ignored
+            .iter()
+            .map(|name| format!("ignored {name}\n"))
+            .collect();
         format!(
             "{}built {}: revision {}, {} policies, {} files, {} bytes, signed by {}",
             ignored.concat(),

@@ -36,9 +36,16 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (old, new) = (open(&args.old)?, open(&args.new)?);
     let policies = Changes::between(versions(&old), versions(&new));
     let files = Changes::between(files(&old), files(&new));
-    args.output.print(&report(&old, &new, &policies, &files), || text(&old, &new, &policies, &files))?;
+    args.output
+        .print(&report(&old, &new, &policies, &files), || {
+            text(&old, &new, &policies, &files)
+        })?;
     let same = policies.is_empty() && files.is_empty();
-    Ok(if same || !args.exit_code { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if same || !args.exit_code {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 impl<T: PartialEq> Changes<T> {
@@ -80,7 +87,10 @@ fn versions(found: &Peek) -> BTreeMap<String, Version> {
             let mut compared = entry.clone();
             compared.created_at = crate::model::Timestamp::default();
             compared.changed_at = crate::model::Timestamp::default();
-            (format!("{} {}", entry.name, entry.version), Version(compared))
+            (
+                format!("{} {}", entry.name, entry.version),
+                Version(compared),
+            )
         })
         .collect()
 }
@@ -88,7 +98,12 @@ fn versions(found: &Peek) -> BTreeMap<String, Version> {
 /// Data and Rego modules with their hashes.
 fn files(found: &Peek) -> BTreeMap<String, String> {
     let own = |name: &str| name == ".manifest" || name.starts_with("lictor/");
-    found.files.iter().filter(|(name, _)| !own(name)).cloned().collect()
+    found
+        .files
+        .iter()
+        .filter(|(name, _)| !own(name))
+        .cloned()
+        .collect()
 }
 
 fn report(old: &Peek, new: &Peek, policies: &Changes<Version>, files: &Changes<String>) -> Value {
@@ -130,7 +145,11 @@ fn text(old: &Peek, new: &Peek, policies: &Changes<Version>, files: &Changes<Str
     let described = |version: &Version| {
         let group = version.0.group.map_or("", |group| group.as_str());
         let hash = version.0.content_hash.get(..12).unwrap_or_default();
-        format!("{} {} {group} {hash}", version.0.kind, version.0.status.as_str())
+        format!(
+            "{} {} {group} {hash}",
+            version.0.kind,
+            version.0.status.as_str()
+        )
     };
     for (name, version) in &policies.added {
         let _ = writeln!(text, "+ policy {name} ({})", described(version));
@@ -139,7 +158,12 @@ fn text(old: &Peek, new: &Peek, policies: &Changes<Version>, files: &Changes<Str
         let _ = writeln!(text, "- policy {name} ({})", described(version));
     }
     for (name, (before, after)) in &policies.changed {
-        let _ = writeln!(text, "~ policy {name} ({} -> {})", described(before), described(after));
+        let _ = writeln!(
+            text,
+            "~ policy {name} ({} -> {})",
+            described(before),
+            described(after)
+        );
     }
     for (sign, names) in [('+', files.added.keys()), ('-', files.removed.keys())] {
         for name in names {

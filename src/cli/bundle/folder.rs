@@ -93,7 +93,11 @@ impl Folder {
             }
             return Ok(());
         }
-        let data = if parent.is_empty() { "data.json".to_owned() } else { format!("{parent}/data.json") };
+        let data = if parent.is_empty() {
+            "data.json".to_owned()
+        } else {
+            format!("{parent}/data.json")
+        };
         let json = match format {
             // As it is: a large one need not fit the limits of policies.
             Format::Json => Ok(bytes),
@@ -116,7 +120,10 @@ impl Folder {
         for document in &self.documents {
             let others = seen.entry(&document.metadata.name).or_default();
             let mut complain = |what: &str, other: &Document| {
-                let text = format!("{}: `{}` {what} {}", document.place, document.metadata.name, other.place);
+                let text = format!(
+                    "{}: `{}` {what} {}",
+                    document.place, document.metadata.name, other.place
+                );
                 self.errors.push(text);
             };
             for other in others.iter() {
@@ -136,11 +143,21 @@ impl Folder {
     pub(super) fn rego_files(&self) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
         let mut files = BTreeMap::new();
         for document in self.documents.iter().filter(|document| is_active(document)) {
-            let Body::Rego(rego) = &document.body else { continue };
-            let modules = rego.modules.iter().map(|(path, text)| (path.clone(), text.clone()));
-            let data = rego.data.iter().map(|data| ("data.json".to_owned(), data.to_string()));
+            let Body::Rego(rego) = &document.body else {
+                continue;
+            };
+            let modules = rego
+                .modules
+                .iter()
+                .map(|(path, text)| (path.clone(), text.clone()));
+            let data = rego
+                .data
+                .iter()
+                .map(|data| ("data.json".to_owned(), data.to_string()));
             for (path, text) in modules.chain(data) {
-                if files.insert(path.clone(), text.into_bytes()).is_some() || self.files.contains_key(&path) {
+                if files.insert(path.clone(), text.into_bytes()).is_some()
+                    || self.files.contains_key(&path)
+                {
                     bail!("{}: `{path}` is there twice", document.place);
                 }
             }

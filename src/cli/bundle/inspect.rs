@@ -94,14 +94,33 @@ fn text(found: &Peek) -> String {
         claims.expires_at,
         claims.constitutional_hash,
         found.kids.join(", "),
-        found.manifest.roots.iter().map(|root| format!("/{root}")).collect::<Vec<_>>().join(", "),
+        found
+            .manifest
+            .roots
+            .iter()
+            .map(|root| format!("/{root}"))
+            .collect::<Vec<_>>()
+            .join(", "),
     );
     for entry in &found.manifest.policies {
-        let (status, hash) = (entry.status.as_str(), entry.content_hash.get(..12).unwrap_or_default());
-        let _ = writeln!(text, "  {} {} ({}, {status}, {hash})", entry.name, entry.version, entry.kind);
+        let (status, hash) = (
+            entry.status.as_str(),
+            entry.content_hash.get(..12).unwrap_or_default(),
+        );
+        let _ = writeln!(
+            text,
+            "  {} {} ({}, {status}, {hash})",
+            entry.name, entry.version, entry.kind
+        );
     }
     text.push_str("other files:\n");
-    let policies = |name: &str| found.manifest.policies.iter().any(|policy| policy.path == name);
+    let policies = |name: &str| {
+        found
+            .manifest
+            .policies
+            .iter()
+            .any(|policy| policy.path == name)
+    };
     for (name, hash) in found.files.iter().filter(|(name, _)| !policies(name)) {
         let _ = writeln!(text, "  {name} ({})", hash.get(..12).unwrap_or_default());
     }

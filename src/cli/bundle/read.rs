@@ -25,7 +25,9 @@ pub(super) fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// Writes a file whole or not at all.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     let write = || {
         let mut file = tempfile::Builder::new()
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
@@ -62,8 +64,16 @@ impl Keys {
             self.kids.len(),
             self.files.len()
         );
-        let kids = self.kids.iter().map(|kid| Some(kid.as_str())).chain(std::iter::repeat(None));
-        self.files.iter().zip(kids).map(|(file, kid)| key::read(file, kid)).collect()
+        let kids = self
+            .kids
+            .iter()
+            .map(|kid| Some(kid.as_str()))
+            .chain(std::iter::repeat(None));
+        self.files
+            .iter()
+            .zip(kids)
+            .map(|(file, kid)| key::read(file, kid))
+            .collect()
     }
 }
 

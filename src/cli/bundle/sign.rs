@@ -31,7 +31,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let archive = read_file(&args.file)?;
     let keys = args.keys.read()?;
     let signing: Vec<&SigningKey> = keys.iter().collect();
-    let previous = if args.replace { Previous::Replace } else { Previous::Keep };
+    let previous = if args.replace {
+        Previous::Replace
+    } else {
+        Previous::Keep
+    };
     let signed = bundle::sign(&archive, previous, &signing)
         .with_context(|| format!("cannot sign `{}`", args.file.display()))?;
     let peek = peek(&signed, &Limits::default()).context("cannot read what was signed")?;

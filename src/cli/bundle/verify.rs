@@ -59,13 +59,16 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     match outcome {
         Ok(verified) => {
-            args.output.print(&report(&verified), || text(&args.path, &verified))?;
+            args.output
+                .print(&report(&verified), || text(&args.path, &verified))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
             let (step, code) = (error.step.number(), error.code.as_str());
-            let json = json!({ "verified": false, "step": step, "code": code, "detail": error.detail });
-            args.output.print(&json, || format!("{}: {error}", args.path.display()))?;
+            let json =
+                json!({ "verified": false, "step": step, "code": code, "detail": error.detail });
+            args.output
+                .print(&json, || format!("{}: {error}", args.path.display()))?;
             Ok(ExitCode::FAILURE)
         }
     }
@@ -89,7 +92,13 @@ fn verify_archive(args: &Args, keyring: &Keyring) -> anyhow::Result<Result<Verif
         Ok(Verified {
             claims: bundle.claims().clone(),
             kids: bundle.kids(),
-            policies: Some(snapshot.bundles.iter().map(|bundle| bundle.manifest.policies.len()).sum()),
+            policies: Some(
+                snapshot
+                    .bundles
+                    .iter()
+                    .map(|bundle| bundle.manifest.policies.len())
+                    .sum(),
+            ),
         })
     };
     Ok(check())
@@ -97,13 +106,22 @@ fn verify_archive(args: &Args, keyring: &Keyring) -> anyhow::Result<Result<Verif
 
 fn verify_folder(args: &Args, keyring: &Keyring) -> anyhow::Result<Result<Verified, LoadError>> {
     let mut files = unpacked(&args.path)?;
-    let signatures = files.remove(".signatures.json").context("there is no `.signatures.json`")?;
+    let signatures = files
+        .remove(".signatures.json")
+        .context("there is no `.signatures.json`")?;
     let check = || {
-        let manifest = files.get(".manifest").map(Vec::as_slice).unwrap_or_default();
+        let manifest = files
+            .get(".manifest")
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         let peek = bundle::peek_unpacked(&signatures, manifest)?;
         let expected = args.expected(|| Ok(peek.claims.tenant))?;
         let claims = bundle::verify_unpacked(&signatures, &files, keyring, &expected)?;
-        Ok(Verified { claims, kids: peek.kids, policies: None })
+        Ok(Verified {
+            claims,
+            kids: peek.kids,
+            policies: None,
+        })
     };
     Ok(check())
 }
