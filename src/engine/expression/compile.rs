@@ -15,7 +15,7 @@ use super::set::Set;
 use super::{Frame, Variables, pattern};
 
 /// Depth of an expression's tree, and of what its variables add to it.
-pub(super) const MAX_DEPTH: usize = 300;
+pub(super) const MAX_DEPTH: usize = 200;
 /// Steps that computing one constant may take.
 const CONSTANT_STEPS: u64 = 20_000;
 
@@ -61,16 +61,22 @@ pub(super) struct RequestPath<'e> {
 impl Compiler<'_> {
     pub fn compile(&mut self, expr: &IdedExpr) -> Compiled {
         self.depth += 1;
-        self.deepest = self.deepest.max(self.depth);
+        self.reach(expr, self.depth)?;
+        let node = self.compile_kind(expr)?;
+        self.depth -= 1;
+        Ok(self.fold(node))
+    }
+
+    /// Notes that the tree is `depth` deep.
+    fn reach(&mut self, expr: &IdedExpr, depth: usize) -> Result<(), Problem> {
+        self.deepest = self.deepest.max(depth);
         if self.deepest > MAX_DEPTH {
             return Err(problem(
                 expr,
                 format!("nested more than {MAX_DEPTH} deep, variables included"),
             ));
         }
-        let node = self.compile_kind(expr)?;
-        self.depth -= 1;
-        Ok(self.fold(node))
+        Ok(())
     }
 
     fn compile_kind(&mut self, expr: &IdedExpr) -> Compiled {
@@ -293,7 +299,7 @@ impl Compiler<'_> {
                     )
                 })?;
                 let depth = self.variables.depth(index);
-                self.deepest = self.deepest.max(self.depth + depth);
+                self.reach(expr, self.depth + depth)?;
                 Ok(Some(if select.test {
                     Node::Literal(Literal::Bool(true))
                 } else {

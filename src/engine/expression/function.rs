@@ -192,12 +192,4 @@ impl Function {
         }
         Err(message)
     }
-
-    /// The name in expressions.
-    pub fn name(self) -> &'static str {
-        TABLE
-            .iter()
-            .find(|row| row.4 == self)
-            .map_or("function", |row| row.0)
-    }
 }

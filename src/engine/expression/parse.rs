@@ -11,7 +11,7 @@ const MAX_NESTING: u16 = 64;
 const MAX_CHAIN: usize = 160;
 const MAX_ERRORS: u32 = 8;
 
-/// What is wrong with a text, and where: byte offset.
+/// What is wrong with a text, and where, from 0.
 #[derive(Debug)]
 pub(super) struct SyntaxError {
     pub message: String,
@@ -49,7 +49,7 @@ pub(super) fn parse(text: &str) -> Result<(IdedExpr, SourceInfo), SyntaxError> {
                 |error| SyntaxError {
                     message: format!("syntax error: {}", error.msg.trim()),
                     line: usize::try_from(error.pos.0 - 1).unwrap_or(0),
-                    column: usize::try_from(error.pos.1).unwrap_or(0),
+                    column: usize::try_from(error.pos.1 - 1).unwrap_or(0),
                 },
             )
         })

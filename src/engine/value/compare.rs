@@ -23,7 +23,7 @@ pub fn equal(left: &Value<'_>, right: &Value<'_>, cost: Cost<'_>) -> Option<bool
             (a, b) => a.is_none() && b.is_none(),
         },
         (Value::Int(_) | Value::Uint(_) | Value::Double(_), _) => {
-            compare_numbers(left, right) == Some(Ordering::Equal)
+            numbers_equal(left, right)
         }
         _ => match (left.as_list(), right.as_list()) {
             (Some(_), Some(_)) => lists_equal(left, right, cost)?,
@@ -85,7 +85,15 @@ pub(super) fn keys_equal(left: &Value<'_>, right: &Value<'_>) -> bool {
     match (left, right) {
         (Value::String(a), Value::String(b)) => a == b,
         (Value::Bool(a), Value::Bool(b)) => a == b,
-        _ => compare_numbers(left, right) == Some(Ordering::Equal),
+        _ => numbers_equal(left, right),
+    }
+}
+
+/// Whether two numbers are the same number, exactly; false for anything else.
+fn numbers_equal(left: &Value<'_>, right: &Value<'_>) -> bool {
+    match (left, right) {
+        (Value::Double(a), Value::Double(b)) => a == b,
+        _ => number_key(left).is_some_and(|key| number_key(right) == Some(key)),
     }
 }
 
@@ -115,15 +123,12 @@ pub fn compare(left: &Value<'_>, right: &Value<'_>) -> Result<Option<Ordering>, 
     }
 }
 
-/// Order of two numbers by value, exact; None for NaN or anything that is no number.
+/// Order of two numbers; None for NaN or anything that is no number. Between an integer and a double the
+/// integer is rounded to a double first, as the cel-spec vectors have it; equality is exact.
 fn compare_numbers(left: &Value<'_>, right: &Value<'_>) -> Option<Ordering> {
-    match (left, right) {
-        (Value::Double(a), Value::Double(b)) => a.partial_cmp(b),
-        (Value::Double(a), _) => integer(right).and_then(|b| compare_double(*a, b)),
-        (_, Value::Double(b)) => integer(left)
-            .and_then(|a| compare_double(*b, a))
-            .map(Ordering::reverse),
-        _ => Some(integer(left)?.cmp(&integer(right)?)),
+    match (integer(left), integer(right)) {
+        (Some(a), Some(b)) => Some(a.cmp(&b)),
+        _ => left.as_number()?.partial_cmp(&right.as_number()?),
     }
 }
 
@@ -133,23 +138,6 @@ fn integer(value: &Value<'_>) -> Option<i128> {
         Value::Uint(value) => Some(i128::from(*value)),
         _ => None,
     }
-}
-
-fn compare_double(double: f64, integer: i128) -> Option<Ordering> {
-    if double.is_nan() {
-        return None;
-    }
-    // Every i64 and u64 lies within; beyond it the sign decides.
-    const BOUND: f64 = 1e30;
-    if double >= BOUND {
-        return Some(Ordering::Greater);
-    }
-    if double <= -BOUND {
-        return Some(Ordering::Less);
-    }
-    let whole = double.trunc();
-    let order = (whole as i128).cmp(&integer);
-    Some(order.then_with(|| double.partial_cmp(&whole).unwrap_or(Ordering::Equal)))
 }
 
 /// The integer that a number of any type is equal to, if there is one within ±10^30: equal numbers
@@ -169,12 +157,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_compare_across_types_exactly() {
+    fn numbers_compare_across_types() {
         let big = Value::Int(9_007_199_254_740_993);
-        assert_eq!(
-            compare(&big, &Value::Double(9_007_199_254_740_992.0)),
-            Ok(Some(Ordering::Greater))
-        );
+        let rounded = Value::Double(9_007_199_254_740_992.0);
+        assert_eq!(compare(&big, &rounded), Ok(Some(Ordering::Equal)));
+        assert!(big != rounded);
         assert_eq!(
             compare(&Value::Double(-0.5), &Value::Int(0)),
             Ok(Some(Ordering::Less))
