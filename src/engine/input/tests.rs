@@ -65,7 +65,14 @@ fn read<T>(
 ) -> T {
     let arena = Bump::new();
     let slots = Slots::new(&reading.layout, &arena);
-    let filled = slots.fill(&reading.layout, Root::Input, text, &arena, DEPTH, duplicates);
+    let filled = slots.fill(
+        &reading.layout,
+        Root::Input,
+        text,
+        &arena,
+        DEPTH,
+        duplicates,
+    );
     check(filled.map(|()| &slots))
 }
 
@@ -97,7 +104,8 @@ fn same(value: &Value<'_>, json: &Json) -> bool {
 }
 
 fn at<'j>(json: &'j Json, path: &[&str]) -> Option<&'j Json> {
-    path.iter().try_fold(json, |json, name| json.as_object()?.get(*name))
+    path.iter()
+        .try_fold(json, |json, name| json.as_object()?.get(*name))
 }
 
 fn agrees(text: &[u8]) {
@@ -140,12 +148,48 @@ const BODY: &str = r#"{"a": [1, -0, 2.5e-3, 18446744073709551615, 99999999999999
 fn a_body_is_read() {
     agrees(BODY.as_bytes());
     for text in [
-        "", " ", "5", "\"x\"", "[]", "{}", "null", "nul", "truex", "{\"a\"}", "{\"a\":}", "{\"a\":1,}",
-        "[1,]", "[,1]", "01", "-", "1.", ".5", "1e", "1e+", "+1", "1e999", "-1e999", "0x1", "\"\\x\"",
-        "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"", "\"\u{1}\"", "\"\u{7f}\"", "{\"a\":1}x",
-        "\u{feff}{}", "{\"skipped\": \"\\ud800\"}", "{\"skipped\": 1e999}", "{'a': 1}", "[1 2]", "NaN",
-        "{\"b\": 1, \"b\": {\"c\": 2}}", "{\"b\": {\"c\": 2}, \"b\": 1}", "{\"list\":{\"x\":1,\"x\":2}}",
-        "{\"\\u0061\": 5}", "{\"b\":{\"c\":1,\"d\":{\"e\":2}},\"b\":{\"c\":3}}",
+        "",
+        " ",
+        "5",
+        "\"x\"",
+        "[]",
+        "{}",
+        "null",
+        "nul",
+        "truex",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "[1,]",
+        "[,1]",
+        "01",
+        "-",
+        "1.",
+        ".5",
+        "1e",
+        "1e+",
+        "+1",
+        "1e999",
+        "-1e999",
+        "0x1",
+        "\"\\x\"",
+        "\"\\ud800\"",
+        "\"\\ud800\\u0041\"",
+        "\"\\udc00\"",
+        "\"\u{1}\"",
+        "\"\u{7f}\"",
+        "{\"a\":1}x",
+        "\u{feff}{}",
+        "{\"skipped\": \"\\ud800\"}",
+        "{\"skipped\": 1e999}",
+        "{'a': 1}",
+        "[1 2]",
+        "NaN",
+        "{\"b\": 1, \"b\": {\"c\": 2}}",
+        "{\"b\": {\"c\": 2}, \"b\": 1}",
+        "{\"list\":{\"x\":1,\"x\":2}}",
+        "{\"\\u0061\": 5}",
+        "{\"b\":{\"c\":1,\"d\":{\"e\":2}},\"b\":{\"c\":3}}",
     ] {
         agrees(text.as_bytes());
     }
@@ -181,14 +225,22 @@ fn duplicates_of_what_is_read_are_refused() {
         (r#"{"other": {"a": 1, "a": 2}}"#, false),
         (r#"{"b": {"other": 1, "other": 2}}"#, false),
     ] {
-        let got = read(&reading, text.as_bytes(), DuplicateMembers::Refuse, |slots| {
-            slots.err().map(|error| error.message)
-        });
+        let got = read(
+            &reading,
+            text.as_bytes(),
+            DuplicateMembers::Refuse,
+            |slots| slots.err().map(|error| error.message),
+        );
         assert_eq!(got, refused.then_some("duplicate member"), "{text}");
     }
     let many: Vec<String> = (0..40).map(|index| format!("\"k{index}\": 0")).collect();
     let text = format!("{{\"a\": {{{}, \"k7\": 1}}}}", many.join(","));
-    assert!(read(&reading, text.as_bytes(), DuplicateMembers::Refuse, |it| it.is_err()));
+    assert!(read(
+        &reading,
+        text.as_bytes(),
+        DuplicateMembers::Refuse,
+        |it| it.is_err()
+    ));
     agrees(text.as_bytes());
 }
 
@@ -217,8 +269,8 @@ fn values_can_be_set_and_refilled() {
 
 fn mutate(text: &mut Vec<u8>, edits: &[(usize, u8, u8)]) {
     const TOKENS: [&[u8]; 16] = [
-        b"\"", b"\\", b"{", b"}", b"[", b"]", b",", b":", b"1", b"-", b".", b"e", b"\"a\":", b"null",
-        b" ", b"\xc3",
+        b"\"", b"\\", b"{", b"}", b"[", b"]", b",", b":", b"1", b"-", b".", b"e", b"\"a\":",
+        b"null", b" ", b"\xc3",
     ];
     for (place, kind, token) in edits {
         let at = place % (text.len() + 1);

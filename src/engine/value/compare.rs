@@ -22,9 +22,7 @@ pub fn equal(left: &Value<'_>, right: &Value<'_>, cost: Cost<'_>) -> Option<bool
             (Some(a), Some(b)) => equal(a, b, cost)?,
             (a, b) => a.is_none() && b.is_none(),
         },
-        (Value::Int(_) | Value::Uint(_) | Value::Double(_), _) => {
-            numbers_equal(left, right)
-        }
+        (Value::Int(_) | Value::Uint(_) | Value::Double(_), _) => numbers_equal(left, right),
         _ => match (left.as_list(), right.as_list()) {
             (Some(_), Some(_)) => lists_equal(left, right, cost)?,
             (None, None) => maps_equal(left, right, cost)?,

@@ -116,9 +116,7 @@ fn deep_expressions_are_refused() {
 
 #[test]
 fn variables_cannot_nest_without_end() {
-    let names: Vec<&'static str> = (0..200)
-        .map(|index| &*format!("v{index}").leak())
-        .collect();
+    let names: Vec<&'static str> = (0..200).map(|index| &*format!("v{index}").leak()).collect();
     let mut variables = vec![("v0", "input")];
     for pair in names.windows(2) {
         let text: &'static str = format!("[[[[vars.{}]]]]", pair[0]).leak();
@@ -150,6 +148,9 @@ fn large_inputs_end() {
         "budget"
     );
     assert_eq!(answer("input.l.all(a, !(1 in input.l))", &world), "budget");
-    assert_eq!(answer("input.l.all(a, input.l == input.l)", &world), "budget");
+    assert_eq!(
+        answer("input.l.all(a, input.l == input.l)", &world),
+        "budget"
+    );
     assert_eq!(answer("input.l.all(a, a == 0)", &world), "true");
 }

@@ -27,8 +27,14 @@ fn text(value: &str) -> GuardValue {
 #[test]
 fn equalities_guard() {
     let absent = Absent::Error;
-    assert_eq!(guard("input.a == 'x'"), Some(("a", vec![text("x")], absent)));
-    assert_eq!(guard("'x' == input.a"), Some(("a", vec![text("x")], absent)));
+    assert_eq!(
+        guard("input.a == 'x'"),
+        Some(("a", vec![text("x")], absent))
+    );
+    assert_eq!(
+        guard("'x' == input.a"),
+        Some(("a", vec![text("x")], absent))
+    );
     assert_eq!(
         guard("input.a in ['x', 'y']"),
         Some(("a", vec![text("x"), text("y")], absent))

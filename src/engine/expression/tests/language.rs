@@ -31,12 +31,24 @@ fn strings() {
         ("[].join('-')", "\"\""),
         ("['x', 1].join()", "error: no such overload"),
         ("strings.quote('a\"b\\n')", r#""\"a\\\"b\\n\"""#),
-        ("'12 days 12 hours'.replace('{0}', '2')", "\"12 days 12 hours\""),
-        ("'12 days 12 hours'.replace('12', '2')", "\"2 days 2 hours\""),
+        (
+            "'12 days 12 hours'.replace('{0}', '2')",
+            "\"12 days 12 hours\"",
+        ),
+        (
+            "'12 days 12 hours'.replace('12', '2')",
+            "\"2 days 2 hours\"",
+        ),
         ("'hello hello'.replace('he', 'we', 1)", "\"wello hello\""),
         ("'ab'.replace('', '-')", "\"-a-b-\""),
-        ("'hello hello hello'.split(' ')", r#"["hello","hello","hello"]"#),
-        ("'hello hello hello'.split(' ', 2)", r#"["hello","hello hello"]"#),
+        (
+            "'hello hello hello'.split(' ')",
+            r#"["hello","hello","hello"]"#,
+        ),
+        (
+            "'hello hello hello'.split(' ', 2)",
+            r#"["hello","hello hello"]"#,
+        ),
         ("'hello'.split(' ', 0)", "[]"),
         ("'héy'.split('')", r#"["h","é","y"]"#),
         ("'tacocat'.substring(4)", "\"cat\""),
@@ -58,7 +70,10 @@ fn formats() {
         ("'%.3f|%f'.format([1.2345, 2])", "\"1.234|2.000000\""),
         ("'%e'.format([1052.032911275])", "\"1.052033e+03\""),
         ("'%b %b'.format([5, true])", "\"101 1\""),
-        ("'%x %X %o %x'.format([30, 30, 15, 'hi'])", "\"1e 1E 17 6869\""),
+        (
+            "'%x %X %o %x'.format([30, 30, 15, 'hi'])",
+            "\"1e 1E 17 6869\"",
+        ),
         ("'%d'.format([-5])", "\"-5\""),
         (
             "'%s'.format([['abc', 3.14, null, duration('5s')]])",
@@ -66,7 +81,10 @@ fn formats() {
         ),
         ("'%s'.format([{'b': 2, 'a': [1]}])", "\"{a: [1], b: 2}\""),
         ("'%s'.format([1.0/0.0])", "\"Infinity\""),
-        ("'%s'.format([])", "error: fewer arguments than the format names"),
+        (
+            "'%s'.format([])",
+            "error: fewer arguments than the format names",
+        ),
         ("'%'.format(['a'])", "error: the format ends after `%`"),
         ("'%z'.format(['a'])", "error: unknown verb in a format"),
         ("'%d'.format(['a'])", "error: no such overload"),
@@ -86,7 +104,10 @@ fn math() {
         ("math.round(-1.5)", "-2.0"),
         ("math.trunc(-1.9)", "-1.0"),
         ("math.abs(-5)", "5"),
-        ("math.abs(-9223372036854775808)", "error: number out of range"),
+        (
+            "math.abs(-9223372036854775808)",
+            "error: number out of range",
+        ),
         ("math.sign(-2)", "-1"),
         ("math.isNaN(0.0/0.0)", "true"),
         ("math.isInf(1.0/0.0)", "true"),
@@ -108,7 +129,10 @@ fn optionals() {
     all(&[
         ("optional.of(1).value()", "1"),
         ("optional.none().hasValue()", "false"),
-        ("optional.none().value()", "error: the optional has no value"),
+        (
+            "optional.none().value()",
+            "error: the optional has no value",
+        ),
         ("optional.ofNonZeroValue('').hasValue()", "false"),
         ("optional.none().or(optional.of(2)).value()", "2"),
         ("optional.none().orValue(3)", "3"),
@@ -123,7 +147,10 @@ fn optionals() {
         ("optional.none().optMap(x, x * 2).hasValue()", "false"),
         ("optional.of({'a': 1}).optFlatMap(m, m.?a).value()", "1"),
         ("[1, ?optional.none(), ?optional.of(2)]", "[1,2]"),
-        ("{?'a': optional.none(), ?'b': optional.of(1)}", r#"{"b":1}"#),
+        (
+            "{?'a': optional.none(), ?'b': optional.of(1)}",
+            r#"{"b":1}"#,
+        ),
         ("[?1]", "error: no such overload"),
         ("optional.of(1) == optional.of(1u)", "true"),
         ("type(optional.none()) == optional_type", "true"),
@@ -140,7 +167,10 @@ fn comprehensions_with_two_variables_and_bindings() {
         ("[1, 2, 3].transformList(i, v, i * v)", "[0,2,6]"),
         ("[1, 2, 3].transformList(i, v, i > 0, v)", "[2,3]"),
         ("{'a': 1}.transformMap(k, v, v + 1)", r#"{"a":2}"#),
-        ("{'a': 1, 'b': 2}.transformMap(k, v, v > 1, k)", r#"{"b":"b"}"#),
+        (
+            "{'a': 1, 'b': 2}.transformMap(k, v, v > 1, k)",
+            r#"{"b":"b"}"#,
+        ),
         ("{'a': 'x'}.transformMapEntry(k, v, {v: k})", r#"{"x":"a"}"#),
         (
             "[1, 1].transformMapEntry(i, v, {v: i})",
@@ -168,13 +198,19 @@ fn what_is_not_known_is_refused() {
         ("vars", "`vars` is used as"),
         ("input.a.startWith('x')", "`startWith` is no function"),
         ("size()", "`size` takes 1 arguments, not 0"),
-        ("'a'.substring()", "`substring` takes 1 to 2 arguments, not 0"),
+        (
+            "'a'.substring()",
+            "`substring` takes 1 to 2 arguments, not 0",
+        ),
         ("startsWith('a', 'b')", "called on a value"),
         ("'a'.int()", "called as `int(x)`"),
         ("math.sine(1.0)", "`math.sine` is no function"),
         ("cel.block(1)", "`cel.block` is no function"),
         ("input.a.matches('(')", "invalid pattern"),
-        ("matches(input.a, '((a{100}){100}){100}')", "the pattern needs more than"),
+        (
+            "matches(input.a, '((a{100}){100}){100}')",
+            "the pattern needs more than",
+        ),
         ("Message{a: 1}", "protobuf messages"),
         ("1 +", "syntax error"),
         ("", "syntax error"),
@@ -195,8 +231,12 @@ fn errors_have_their_place() {
     use super::support::{compile_with, text};
     use crate::engine::input::{Layout, Root};
     let place = |expression: &str| {
-        let error =
-            compile_with(expression, &[("input", Root::Input)], &mut Layout::default()).unwrap_err();
+        let error = compile_with(
+            expression,
+            &[("input", Root::Input)],
+            &mut Layout::default(),
+        )
+        .unwrap_err();
         (error.place.line, error.place.column)
     };
     assert_eq!(place("input.a == nope"), (1, 12));
@@ -219,7 +259,10 @@ fn the_request_and_the_data_are_read() {
         ("input.a.b[1]", "2.5"),
         ("input['a'].b[2]", "\"x\""),
         ("input.a.c.d == null", "true"),
-        ("input.a == {'b': [1.0, 2.5, 'x'], 'c': {'d': null}}", "true"),
+        (
+            "input.a == {'b': [1.0, 2.5, 'x'], 'c': {'d': null}}",
+            "true",
+        ),
         ("has(input.a.b) && !has(input.a.x)", "true"),
         ("has(input.x.y)", "error: no such key: input.x.y"),
         ("input.x", "error: no such key: input.x"),

@@ -40,18 +40,28 @@ fn value<'a>(json: &Json, arena: &'a Bump) -> Value<'a> {
         "uint" => Value::Uint(text(content, arena).parse().unwrap()),
         "double" => Value::Double(text(content, arena).parse().unwrap()),
         "string" => Value::String(text(content, arena)),
-        "bytes" => Value::Bytes(arena.alloc_slice_copy(&hex::decode(text(content, arena)).unwrap())),
+        "bytes" => {
+            Value::Bytes(arena.alloc_slice_copy(&hex::decode(text(content, arena)).unwrap()))
+        }
         "type" => Value::Type(text(content, arena)),
-        "list" => Value::List(arena.alloc_slice_fill_iter(
-            content.as_array().unwrap().iter().map(|item| value(item, arena)),
-        )),
-        "map" => Value::Map(arena.alloc_slice_fill_iter(
-            content
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|pair| (value(&pair[0], arena), value(&pair[1], arena))),
-        )),
+        "list" => Value::List(
+            arena.alloc_slice_fill_iter(
+                content
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|item| value(item, arena)),
+            ),
+        ),
+        "map" => Value::Map(
+            arena.alloc_slice_fill_iter(
+                content
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|pair| (value(&pair[0], arena), value(&pair[1], arena))),
+            ),
+        ),
         other => panic!("unknown kind of value {other}"),
     }
 }
@@ -97,16 +107,20 @@ fn run(case: &Json) -> Option<String> {
         Err(error) if wants_error || error.message.contains("protobuf messages") => return None,
         Err(error) => return Some(format!("refused: {}", error.message)),
     };
-    evaluate_with(&compiled, &layout, |arena| bind(&bindings, arena), |outcome| {
-        let arena = Bump::new();
-        match outcome {
-            Err(_) if wants_error => None,
-            Ok(got) if !wants_error && same(&value(&case["value"], &arena), &got) => None,
-            other => Some(format!("{other:?}")),
-        }
-    })
+    evaluate_with(
+        &compiled,
+        &layout,
+        |arena| bind(&bindings, arena),
+        |outcome| {
+            let arena = Bump::new();
+            match outcome {
+                Err(_) if wants_error => None,
+                Ok(got) if !wants_error && same(&value(&case["value"], &arena), &got) => None,
+                other => Some(format!("{other:?}")),
+            }
+        },
+    )
 }
-
 
 #[test]
 fn every_case_comes_out_as_the_specification_has_it() {
