@@ -1,6 +1,7 @@
 //! The system under test: the real binary, started, asked, and stopped.
 
 mod http;
+pub mod pod;
 mod process;
 
 use std::path::PathBuf;
