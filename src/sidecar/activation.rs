@@ -30,7 +30,7 @@ use crate::wire::WireError;
 
 use super::cache::Cache;
 use super::clock::Clock;
-use super::source::{self, Source};
+use super::source::{self, FileState, Source};
 use super::status::{CacheReport, Report, SourceReport, Status};
 
 pub use error::ActivationError;
@@ -94,6 +94,8 @@ pub struct Activator {
     clock: Clock,
     status: Arc<Status>,
     metrics: Metrics,
+    /// The keyring file as it was before it was read first.
+    keyring_file: Option<FileState>,
     state: Mutex<State>,
     /// Held over one offer: two bundles never race for the swap.
     activating: tokio::sync::Mutex<()>,
@@ -158,6 +160,8 @@ impl Activator {
         let sources = settings.sources.iter();
         let sources = sources.map(|source| Source::new(source, &settings.tenant, handle));
         let sources: Vec<Source> = sources.collect::<Result<_, _>>()?;
+        // Looked at before it is read: a change in between is seen by the watcher.
+        let keyring_file = FileState::of(&settings.keyring);
         let keyring = keyring::read(&settings.keyring)?;
         let cache = settings
             .cache_dir
@@ -178,6 +182,7 @@ impl Activator {
             clock,
             status: Arc::new(Status::new(report)),
             metrics,
+            keyring_file,
             state: Mutex::new(state),
             activating: tokio::sync::Mutex::new(()),
             settings,

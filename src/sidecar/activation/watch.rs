@@ -16,7 +16,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// The one timer: watches the keyring file, and ends the active snapshot at its moment.
 pub(super) async fn watch(sync: SyncHandle) {
     let activator = Arc::clone(&sync.activator);
-    let mut seen = FileState::of(&activator.settings.keyring);
+    let mut seen = activator.keyring_file;
     let mut asked_again = Instant::now();
     loop {
         tokio::time::sleep(activator.until_next_end().min(TICK)).await;
