@@ -59,7 +59,12 @@ impl Source {
 
     /// The newest request, in lower case.
     fn last_asked(&self) -> String {
-        self.asked.lock().unwrap().last().cloned().unwrap_or_default()
+        self.asked
+            .lock()
+            .unwrap()
+            .last()
+            .cloned()
+            .unwrap_or_default()
     }
 
     fn configure(&self, pod: &Pod) {
@@ -138,11 +143,23 @@ fn a_source_that_is_gone_slow_or_talks_rubbish_changes_nothing() {
     let behaviours = [
         (Behaviour::Gone, "interrupted"),
         (Behaviour::Says(http("500 Oops", b"")), "http_status"),
-        (Behaviour::Says(b"\x00\x01 not http".to_vec()), "interrupted"),
-        (Behaviour::Says(http("200 OK\r\ncontent-length: 100", b"short")), "interrupted"),
-        (Behaviour::Says(http("200 OK", b"not an archive")), "malformed"),
+        (
+            Behaviour::Says(b"\x00\x01 not http".to_vec()),
+            "interrupted",
+        ),
+        (
+            Behaviour::Says(http("200 OK\r\ncontent-length: 100", b"short")),
+            "interrupted",
+        ),
+        (
+            Behaviour::Says(http("200 OK", b"not an archive")),
+            "malformed",
+        ),
         (Behaviour::Says(oversized), "too_large"),
-        (Behaviour::Says(http("302 Found\r\nlocation: /again", b"")), "redirect"),
+        (
+            Behaviour::Says(http("302 Found\r\nlocation: /again", b"")),
+            "redirect",
+        ),
     ];
     for (behaviour, code) in behaviours {
         source.becomes(behaviour);
@@ -156,7 +173,11 @@ fn a_source_that_is_gone_slow_or_talks_rubbish_changes_nothing() {
     source.becomes(Behaviour::Gives(bundle(2, "two")));
     sidecar.wait_for_number(2);
     assert_eq!(sidecar.decide(), (2, "two".to_owned()));
-    let logged = sidecar.process.log().iter().any(|line| line.to_string().contains("fetch failed"));
+    let logged = sidecar
+        .process
+        .log()
+        .iter()
+        .any(|line| line.to_string().contains("fetch failed"));
     assert!(logged, "the reason is in the log");
 }
 
@@ -176,11 +197,25 @@ fn a_rejected_bundle_is_not_downloaded_again_and_sync_tries_it_once_more() {
         last_error(status)["code"] == "tampered" && !status["sources"][0]["rejected"].is_null()
     });
     assert_eq!(last_error(&status)["step"], 10);
-    assert_eq!(last_error(&status)["revision"].as_str().unwrap().split_once('-').unwrap().0, "2");
+    assert_eq!(
+        last_error(&status)["revision"]
+            .as_str()
+            .unwrap()
+            .split_once('-')
+            .unwrap()
+            .0,
+        "2"
+    );
     let tag = |archive: &[u8]| format!("\"sha256:{}\"", hex::encode(Sha256::digest(archive)));
     let both = format!("if-none-match: {}, {}\r\n", tag(&first), tag(&tampered));
-    sidecar.wait_for("a request that lists both", |_| source.last_asked().contains(&both));
-    assert!(source.last_asked().contains("prefer: modes=snapshot;wait=2\r\n"));
+    sidecar.wait_for("a request that lists both", |_| {
+        source.last_asked().contains(&both)
+    });
+    assert!(
+        source
+            .last_asked()
+            .contains("prefer: modes=snapshot;wait=2\r\n")
+    );
     still_decides(&mut sidecar);
     let synced = sidecar.sync().json();
     assert!(synced.to_string().contains("refused"), "{synced}");
@@ -280,9 +315,14 @@ fn a_keyring_reload_ends_the_bundle_and_restores_it() {
     sidecar.wait_for_number(1);
     let stranger = lictor::bundle::SigningKey::from_seed("stranger", &[9; 32]);
     pod.trust(&[&stranger]);
-    sidecar.wait_for("the end", |status| status["bundle"]["ended"] == "bundle_untrusted");
+    sidecar.wait_for("the end", |status| {
+        status["bundle"]["ended"] == "bundle_untrusted"
+    });
     let answer = crate::support::pod::validate(&mut crate::support::Http::tcp(sidecar.http));
-    assert_eq!((answer.status, &answer.json()["code"]), (503, &json!("bundle_untrusted")));
+    assert_eq!(
+        (answer.status, &answer.json()["code"]),
+        (503, &json!("bundle_untrusted"))
+    );
     pod.trust(&[&stranger, &signing_key()]);
     sidecar.wait_for("the return", |status| status["bundle"]["ended"].is_null());
     still_decides(&mut sidecar);

@@ -45,7 +45,11 @@ fn a_process_killed_at_any_step_of_an_activation_restarts_by_the_old_or_the_new_
             command.env("LICTOR_FAILPOINT", format!("{place}:{passing}"));
             let mut process = Lictor::spawn(&mut command);
             let status = process.exit();
-            assert_eq!(status.signal(), Some(9), "`{place}` was never passed: {status}");
+            assert_eq!(
+                status.signal(),
+                Some(9),
+                "`{place}` was never passed: {status}"
+            );
             pod.remove_source();
             let number = survives_with(&pod, 1..=2);
             numbers.insert(number);
@@ -54,13 +58,25 @@ fn a_process_killed_at_any_step_of_an_activation_restarts_by_the_old_or_the_new_
             }
         }
     }
-    assert_eq!(numbers.len(), 2, "some kills come before the new bundle is stored, some after");
+    assert_eq!(
+        numbers.len(),
+        2,
+        "some kills come before the new bundle is stored, some after"
+    );
 }
 
 /// Whether a cached bundle that is stored already comes by here.
 #[cfg(feature = "failpoints")]
 fn passes_at_start_up(place: &str) -> bool {
-    ["fetched", "verified", "loaded", "persisted", "swapped", "reported"].contains(&place)
+    [
+        "fetched",
+        "verified",
+        "loaded",
+        "persisted",
+        "swapped",
+        "reported",
+    ]
+    .contains(&place)
 }
 
 #[test]
@@ -93,10 +109,15 @@ fn a_process_killed_at_any_time_restarts_by_a_revision_that_was_published() {
     }
     pod.remove_source();
     survives_with(&pod, stored..=newest);
-    assert!(newest > 2 * RANDOM_KILLS, "activations hardly ran: {newest}");
+    assert!(
+        newest > 2 * RANDOM_KILLS,
+        "activations hardly ran: {newest}"
+    );
 }
 
 fn signal_kill(id: u32) {
-    let status = Command::new("kill").args(["-s", "KILL", &id.to_string()]).status();
+    let status = Command::new("kill")
+        .args(["-s", "KILL", &id.to_string()])
+        .status();
     assert!(status.unwrap().success());
 }

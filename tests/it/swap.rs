@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::support::pod::{Pod, bundle, decided, validate};
 use crate::support::Http;
+use crate::support::pod::{Pod, bundle, decided, validate};
 
 const CONNECTIONS: usize = 16;
 const DECISIONS: u64 = 100_000;
@@ -12,7 +12,11 @@ const SWAPS: u64 = 200;
 
 /// Odd and even numbers differ in both of their rules.
 fn word(number: u64) -> &'static str {
-    if number.is_multiple_of(2) { "even" } else { "odd" }
+    if number.is_multiple_of(2) {
+        "even"
+    } else {
+        "odd"
+    }
 }
 
 #[test]
@@ -49,7 +53,11 @@ fn no_decision_fails_or_mixes_two_revisions_while_bundles_are_swapped() {
             newest.store(number, Ordering::Relaxed);
         }
         for connection in connections {
-            assert_eq!(connection.join().unwrap(), 2, "a connection saw one revision only");
+            assert_eq!(
+                connection.join().unwrap(),
+                2,
+                "a connection saw one revision only"
+            );
         }
     });
     assert!(decisions.load(Ordering::Relaxed) >= DECISIONS);

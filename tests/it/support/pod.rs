@@ -94,7 +94,10 @@ impl Pod {
     /// A command that starts a sidecar.
     pub fn command(&self) -> Command {
         let mut command = lictor();
-        command.arg("sidecar").arg("--config").arg(self.path("sidecar.yaml"));
+        command
+            .arg("sidecar")
+            .arg("--config")
+            .arg(self.path("sidecar.yaml"));
         command
     }
 
@@ -144,14 +147,19 @@ impl Sidecar {
             if state(&status) {
                 return status;
             }
-            assert!(Instant::now() < end, "{what} did not come about: {status:#}");
+            assert!(
+                Instant::now() < end,
+                "{what} did not come about: {status:#}"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
     /// Waits until this number is active.
     pub fn wait_for_number(&mut self, number: u64) -> Value {
-        self.wait_for(&format!("number {number}"), |status| active_number(status) == Some(number))
+        self.wait_for(&format!("number {number}"), |status| {
+            active_number(status) == Some(number)
+        })
     }
 
     /// Which number decides, and its word; panics where there is no decision or its violations disagree.
