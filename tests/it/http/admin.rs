@@ -1,0 +1,106 @@
+//! The admin listener.
+
+use serde_json::json;
+
+use crate::support::Http;
+
+use super::decisions::POLICIES;
+use super::pod::Pod;
+use super::problem;
+
+#[test]
+fn it_shows_what_runs_and_fetches_on_demand() {
+    let pod = Pod::deciding(POLICIES, "max_bundle_age: 1h\n");
+    let status = pod.admin("/v1/status").json();
+    assert_eq!(status["tenant"], "acme");
+    assert_eq!(status["bundle"]["number"], 1);
+    assert_eq!(status["keyring"]["keys"][0]["kid"], "k1");
+    assert_eq!(status["sources"][0]["name"], "main");
+    assert_eq!(status["ready"], true);
+
+    let details = pod.admin("/health/details").json();
+    assert_eq!(details["score"], 1.0, "{details}");
+    assert_eq!(details["parts"].as_array().unwrap().len(), 3);
+    assert_eq!(pod.admin("/health/fresh").json()["max_age_seconds"], 3600);
+
+    let config = pod.admin("/v1/config").json();
+    assert_eq!(config["tenant"]["value"], "acme");
+    assert!(
+        config["tenant"]["origin"]
+            .as_str()
+            .unwrap()
+            .ends_with("sidecar.yaml:1")
+    );
+    assert_eq!(
+        config["limits.steps"],
+        json!({"value": 1_000_000, "origin": "default"})
+    );
+
+    pod.publish(2, POLICIES);
+    let answer = Http::tcp(pod.admin).send("POST", "/v1/sync", &[], "");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(
+        answer.json()["revision"]
+            .as_str()
+            .unwrap()
+            .starts_with("2-"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(answer.json()["sources"][0]["source"], "main");
+}
+
+#[test]
+fn it_counts() {
+    let pod = Pod::deciding(POLICIES, "");
+    pod.post("/v1/validate", r#"{"environment":"test"}"#);
+    pod.post(
+        "/v1/validate",
+        r#"{"environment":"production","endpoint":{"url":"http://a"}}"#,
+    );
+    pod.post("/v1/validate", "{");
+    for (name, expected) in [
+        ("policy_engine_validations_total{result=\"compliant\"}", 1.0),
+        (
+            "policy_engine_validations_total{result=\"non_compliant\"}",
+            1.0,
+        ),
+        ("policy_engine_validations_total{result=\"error\"}", 1.0),
+        (
+            "lictor_decisions_total{kind=\"validate\",outcome=\"positive\"}",
+            1.0,
+        ),
+        (
+            "lictor_http_requests_total{route=\"validate\",status=\"2xx\"}",
+            2.0,
+        ),
+        (
+            "lictor_http_requests_total{route=\"validate\",status=\"4xx\"}",
+            1.0,
+        ),
+        ("lictor_problems_total{code=\"invalid_json\"}", 1.0),
+        ("policy_engine_active_policies", 2.0),
+    ] {
+        assert_eq!(pod.metric(name), Some(expected), "{name}");
+    }
+    assert!(pod.metric("process_resident_memory_bytes").unwrap() > 1e6);
+}
+
+#[test]
+fn it_refuses_what_it_does_not_know() {
+    let pod = Pod::deciding(POLICIES, "");
+    problem(&pod.admin("/v1/validate"), 404, "not_found");
+    problem(&pod.admin("/"), 404, "not_found");
+    problem(&pod.admin("/v1/sync"), 405, "method_not_allowed");
+    let mut http = Http::tcp(pod.admin);
+    problem(
+        &http.send("GET", "/v1/status", &[("host", "evil.example")], ""),
+        403,
+        "permission_denied",
+    );
+    problem(
+        &http.send("GET", "/metrics", &[("origin", "https://a")], ""),
+        403,
+        "permission_denied",
+    );
+}
