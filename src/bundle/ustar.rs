@@ -48,7 +48,7 @@ pub(super) fn decode(block: &[u8; BLOCK]) -> Result<Header, String> {
     if block[257..265] != *b"ustar\x0000" {
         return Err("a tar header is not ustar".to_owned());
     }
-    if block[148..156] != *format!("{:06o}\0 ", checksum(block)).as_bytes() {
+    if octal(&block[148..156]) != Some(u64::from(checksum(block))) {
         return Err("a tar header's checksum is wrong".to_owned());
     }
     let name = full_name(block)?;
@@ -108,9 +108,14 @@ fn text(field: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(text).map_err(|_| "a name in a tar header is not UTF-8".to_owned())
 }
 
+/// Octal digits, then NULs or spaces only.
 fn octal(field: &[u8]) -> Option<u64> {
-    let (digits, end) = field.split_at_checked(field.len() - 1)?;
-    if !matches!(end, [0 | b' ']) || !digits.iter().all(|digit| (b'0'..=b'7').contains(digit)) {
+    let digits = field
+        .iter()
+        .take_while(|byte| (b'0'..=b'7').contains(byte))
+        .count();
+    let (digits, end) = field.split_at(digits);
+    if end.is_empty() || end.iter().any(|byte| !matches!(byte, 0 | b' ')) {
         return None;
     }
     u64::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()
