@@ -53,6 +53,15 @@ impl SourceFile {
         let mut reader = Reader {
             module: module.split("::").map(str::to_owned).collect(),
             paths: Vec::new(),
+            children: syntax
+                .items
+                .iter()
+                .filter_map(|item| match item {
+                    syn::Item::Mod(child) => Some(child.ident.to_string()),
+                    _ => None,
+                })
+                .collect(),
+            imported: Vec::new(),
             in_macro: Regex::new(r"[A-Za-z_][A-Za-z0-9_]*( ?:: ?[A-Za-z_][A-Za-z0-9_]*)+").unwrap(),
         };
         reader.visit_file(&syntax);
@@ -68,11 +77,21 @@ struct Reader {
     module: Vec<String>,
     paths: Vec<Vec<String>>,
     in_macro: Regex,
+    /// The file's child modules: they hide crates of the same name.
+    children: Vec<String>,
+    /// What was imported from this crate hides crates as well; the import itself was read.
+    imported: Vec<String>,
 }
 
 impl Reader {
     /// Keeps a path, with `self`, `super` and the crate's own name resolved.
     fn keep(&mut self, path: &[String]) {
+        if path
+            .first()
+            .is_some_and(|name| self.imported.contains(name))
+        {
+            return;
+        }
         let mut absolute: Vec<String> = Vec::new();
         for (place, segment) in path.iter().enumerate() {
             match segment.as_str() {
@@ -84,6 +103,10 @@ impl Reader {
                 "super" => drop(absolute.pop()),
                 "lictor" if place == 0 => absolute.push("crate".into()),
                 "self" => {}
+                child if place == 0 && self.children.iter().any(|known| known == child) => {
+                    absolute = self.inside(&self.module);
+                    absolute.push(child.to_owned());
+                }
                 other => absolute.push(other.to_owned()),
             }
         }
@@ -115,9 +138,15 @@ impl Reader {
     }
 
     fn leaf(&mut self, before: &mut Vec<String>, last: String) {
-        before.push(last);
+        let ours = before
+            .first()
+            .is_some_and(|first| ["crate", "super", "self"].contains(&first.as_str()));
+        before.push(last.clone());
         self.keep(&before.clone());
         before.pop();
+        if ours {
+            self.imported.push(last);
+        }
     }
 }
 
