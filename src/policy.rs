@@ -172,7 +172,7 @@ fn readable<'t>(text: &'t [u8], errors: &mut Errors) -> Option<&'t str> {
         Ok(text) => Some(text.strip_prefix('\u{feff}').unwrap_or(text)),
         Err(error) => {
             let before = text.get(..error.valid_up_to()).unwrap_or_default();
-            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+            let line = before.split(|byte| *byte == b'\n').count();
             let position = Position {
                 line: u32::try_from(line).unwrap_or(u32::MAX),
                 column: 1,

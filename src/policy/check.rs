@@ -12,16 +12,15 @@ pub(super) fn check_object(cursor: &Cursor<'_>, shape: &Shape, errors: &mut Erro
     };
     check_duplicates(cursor, Some(shape), errors);
     for (member, (name, value)) in members.iter().zip(cursor.entries()) {
-        match shape.field(name) {
-            Some(field) => check(&value, &field.form, errors),
-            None => {
-                let known = shape.fields.iter().map(|field| field.name);
-                let hint = suggestion(name, known);
-                errors.push(
-                    &value.placed(member.position),
-                    format!("unknown field `{name}`{hint}"),
-                );
-            }
+        if let Some(field) = shape.field(name) {
+            check(&value, &field.form, errors);
+        } else {
+            let known = shape.fields.iter().map(|field| field.name);
+            let hint = suggestion(name, known);
+            errors.push(
+                &value.placed(member.position),
+                format!("unknown field `{name}`{hint}"),
+            );
         }
     }
     for field in shape.fields.iter().filter(|field| field.required) {

@@ -121,7 +121,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The members of an object, each placed at its name, with the value beside it.
-    pub fn entries<'c>(&'c self) -> impl Iterator<Item = (&'c str, Cursor<'c>)> {
+    pub fn entries(&self) -> impl Iterator<Item = (&str, Cursor<'_>)> {
         self.node.members().iter().map(|member| {
             let cursor = Cursor {
                 node: &member.node,
@@ -134,7 +134,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The items of a list; none where this is no list.
-    pub fn items<'c>(&'c self) -> impl Iterator<Item = Cursor<'c>> {
+    pub fn items(&self) -> impl Iterator<Item = Cursor<'_>> {
         let items: &[Node<'_>] = match &self.node.value {
             Value::List(items) => items,
             _ => &[],

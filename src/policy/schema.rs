@@ -74,8 +74,8 @@ fn form(form: &'static Form, definitions: &mut BTreeMap<&'static str, Value>) ->
         Form::OneOf(words) => json!({ "enum": words }),
         Form::Expression => json!({ "type": ["string", "boolean", "number"], "pattern": "\\S" }),
         Form::Flag => json!({ "type": "boolean" }),
-        Form::Integer { min, max } => bounded("integer", json!(min), json!(max)),
-        Form::Number { min, max } => bounded("number", json!(min), json!(max)),
+        Form::Integer { min, max } => bounded("integer", &json!(min), &json!(max)),
+        Form::Number { min, max } => bounded("number", &json!(min), &json!(max)),
         Form::List { items, at_least } => {
             let items = self::form(items, definitions);
             if *at_least == 0 {
@@ -115,8 +115,8 @@ fn text(syntax: super::syntax::Syntax) -> Value {
 }
 
 /// The largest integers and doubles are no bounds that anyone needs to read.
-fn bounded(name: &str, min: Value, max: Value) -> Value {
-    if max == json!(i64::MAX) || max == json!(f64::MAX) {
+fn bounded(name: &str, min: &Value, max: &Value) -> Value {
+    if *max == json!(i64::MAX) || *max == json!(f64::MAX) {
         json!({ "type": name, "minimum": min })
     } else {
         json!({ "type": name, "minimum": min, "maximum": max })

@@ -181,12 +181,18 @@ fn check_host(text: &str) -> Result<(), String> {
     })
 }
 
+/// Whether a module's path has Rego's extension, which OPA compares as it is written.
+pub(super) fn is_rego_path(path: &str) -> bool {
+    path.rsplit_once('.')
+        .is_some_and(|(_, extension)| extension == "rego")
+}
+
 fn check_rego_path(text: &str) -> Result<(), String> {
     let segments_fit = text
         .split('/')
         .all(|segment| !matches!(segment, "" | "." | ".."));
     ensure(
-        text.ends_with(".rego") && segments_fit && !text.contains(['\\', '\0']),
+        is_rego_path(text) && segments_fit && !text.contains(['\\', '\0']),
         || format!("`{text}` is no path of a Rego module such as `authz/rules.rego`"),
     )
 }

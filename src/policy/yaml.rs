@@ -219,7 +219,7 @@ fn member_name(node: Node<'_>) -> Result<(Cow<'_, str>, Position), ReadError> {
         )),
         Value::Null | Value::List(_) | Value::Object(_) => Err(ReadError {
             position,
-            message: format!("a field name must be text, not {}", found),
+            message: format!("a field name must be text, not {found}"),
         }),
     }
 }
@@ -435,11 +435,11 @@ mod tests {
                 .message
                 .contains("merge")
         );
-        let mut laughs = "- &l0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned();
-        for level in 1..30 {
+        let levels = (1..30).map(|level| {
             let uses = vec![format!("*l{}", level - 1); 9].join(", ");
-            laughs.push_str(&format!("- &l{level} [{uses}]\n"));
-        }
+            format!("- &l{level} [{uses}]\n")
+        });
+        let laughs = format!("- &l0 [lol]\n{}", levels.collect::<String>());
         assert!(refused(&laughs).message.contains("values"));
         let long = format!("- &a {}\n{}", "x".repeat(100_000), "- *a\n".repeat(1_000));
         assert!(refused(&long).message.contains("repeat"));

@@ -3,6 +3,7 @@
 use super::super::cursor::Cursor;
 use super::super::document::{Body, RegoModules};
 use super::super::node::Value;
+use super::super::syntax::is_rego_path;
 use super::string_map;
 
 /// Whether this is Rego content and not some other object with a member `modules`.
@@ -11,7 +12,7 @@ pub(super) fn is_rego(root: &Cursor<'_>) -> bool {
     if !matches!(modules.value(), Value::Object(_)) {
         return false;
     }
-    let named_rego = modules.entries().any(|(path, _)| path.ends_with(".rego"));
+    let named_rego = modules.entries().any(|(path, _)| is_rego_path(path));
     let nothing_else = root
         .entries()
         .all(|(name, _)| matches!(name, "modules" | "data"));
