@@ -6,8 +6,10 @@ mod bundle;
 mod completions;
 #[cfg(feature = "control-plane")]
 mod control_plane;
+mod folder;
 mod key;
 mod output;
+mod policy;
 mod sidecar;
 #[cfg(feature = "control-plane")]
 mod up;
@@ -53,6 +55,8 @@ enum Command {
     Bundle(bundle::Args),
     /// Make Ed25519 key pairs and keyring entries
     Key(key::Args),
+    /// Check, test and try policies
+    Policy(policy::Args),
     /// Print the completion script of a shell
     Completions(completions::Args),
 }
@@ -72,6 +76,7 @@ impl Cli {
             Command::ControlPlane(args) => control_plane::run(&args),
             Command::Bundle(args) => bundle::run(&args),
             Command::Key(args) => key::run(&args),
+            Command::Policy(args) => policy::run(&args),
             Command::Completions(args) => completions::run(&args),
         }
     }

@@ -16,5 +16,6 @@ pub use expression::{CompileError, Expression};
 pub use program::{
     AccessRequest, CompileErrors, Compiler, Content, Context, DuplicateMembers, EvaluateError,
     HttpAccess, HttpHeader, HttpRequest, Limits, Program, Scratch, TestCount, TestFailure,
+    WrittenRequest,
 };
 pub use value::Value;

@@ -33,6 +33,7 @@ mod tests;
 mod validation;
 mod variant;
 mod version;
+mod written_request;
 
 use crate::engine::input::{Layout, Root, Slot};
 use crate::engine::{CompileError, Data, Value};
@@ -44,6 +45,7 @@ pub use question::{
     HttpRequest, Limits, TestCount, TestFailure,
 };
 pub use scratch::Scratch;
+pub use written_request::WrittenRequest;
 
 use access_request::{AccessSlots, invalid};
 use run::Run;

@@ -634,3 +634,16 @@ fn content_is_named_after_its_file_and_stands_alone() {
     assert_eq!(&*named[0].metadata.name, "limits.v1");
     assert!(parse("dir/.json", b"{}", Format::Json, "t").is_err());
 }
+
+#[test]
+fn data_in_yaml_becomes_json() {
+    let json = super::yaml_to_json("data.yaml", b"admins: [alice]\nlimit: 1.50\n").unwrap();
+    assert_eq!(json, r#"{"admins":["alice"],"limit":1.50}"#);
+    assert_eq!(super::yaml_to_json("data.yaml", b"").unwrap(), "null");
+    for text in ["a: 1\na: 2\n", "a: 1\n---\nb: 2\n", "[", "a: \u{0}"] {
+        assert!(
+            super::yaml_to_json("data.yaml", text.as_bytes()).is_err(),
+            "{text}"
+        );
+    }
+}

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::engine::DuplicateMembers;
-use crate::engine::canonical_request::canonical_request;
 use crate::model::{Access, AccessReason, Timestamp, Validation, Violation};
 use crate::policy::{DecisionTest, Document, Expectation, Question};
 
 use super::run::Run;
 use super::version::VersionId;
 use super::{
-    AccessRequest, Context, HttpAccess, HttpRequest, Limits, Program, Scratch, TestCount,
-    TestFailure,
+    AccessRequest, Context, HttpAccess, Limits, Program, Scratch, TestCount, TestFailure,
+    WrittenRequest,
 };
 
 /// The tests of all versions that can decide.
@@ -91,8 +90,8 @@ impl Program {
                 access(expect, &answer.map_err(|error| error.to_string())?)
             }
             Question::Http { http, .. } => {
-                let request = TestRequest::parse(http)?;
-                let (query, headers) = (pairs(&request.query), pairs(&request.headers));
+                let request = WrittenRequest::parse(http)?;
+                let (query, headers) = (request.query(), request.headers());
                 let request = request.lend(&query, &headers);
                 let answer = self.http_in(start(&[])?, &request);
                 http_access(expect, &answer.map_err(|error| error.to_string())?)
@@ -234,69 +233,4 @@ fn http_access(expect: &Expectation, answer: &HttpAccess<'_>) -> Result<(), Stri
         equal(&format!("header `{name}`"), &value.as_str(), &found)?;
     }
     Ok(())
-}
-
-/// A request as tests write it.
-struct TestRequest {
-    method: String,
-    scheme: String,
-    path: String,
-    query: Vec<(String, String)>,
-    host: String,
-    headers: Vec<(String, String)>,
-    body: Option<String>,
-}
-
-impl TestRequest {
-    fn parse(text: &str) -> Result<Self, String> {
-        let http: serde_json::Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
-        let member = |name: &str| http.get(name).and_then(serde_json::Value::as_str);
-        let host = member("host").unwrap_or_default();
-        let canonical = canonical_request(member("path").unwrap_or("/"), host, &[])
-            .map_err(|error| error.to_string())?;
-        let headers = http.get("headers").and_then(serde_json::Value::as_object);
-        Ok(Self {
-            method: member("method").unwrap_or("GET").to_owned(),
-            scheme: member("scheme").unwrap_or("http").to_owned(),
-            path: canonical.path,
-            query: canonical.query,
-            host: canonical.host,
-            headers: headers
-                .into_iter()
-                .flatten()
-                .filter_map(|(name, value)| {
-                    Some((name.to_ascii_lowercase(), value.as_str()?.to_owned()))
-                })
-                .collect(),
-            body: http.get("body").map(ToString::to_string),
-        })
-    }
-
-    fn lend<'a>(
-        &'a self,
-        query: &'a [(&'a str, &'a str)],
-        headers: &'a [(&'a str, &'a str)],
-    ) -> HttpRequest<'a> {
-        HttpRequest {
-            method: &self.method,
-            path: &self.path,
-            query,
-            headers,
-            host: &self.host,
-            scheme: &self.scheme,
-            body: self.body.as_deref().map(str::as_bytes),
-            source: None,
-            destination: None,
-            tls: None,
-            extensions: None,
-            metadata: None,
-        }
-    }
-}
-
-fn pairs(owned: &[(String, String)]) -> Vec<(&str, &str)> {
-    owned
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect()
 }

@@ -2,8 +2,7 @@
 
 use super::super::syntax::Syntax;
 use super::common::{
-    ALLOWED, CHOICES, METADATA, STRING, STRING_MAP, TEST_NAME, VARIABLES, api_version, kind,
-    metadata,
+    ALLOWED, CHOICES, METADATA, STRING, TEST_NAME, VARIABLES, api_version, kind, metadata,
 };
 use super::{Field, Form, Shape, optional, required};
 
@@ -243,9 +242,8 @@ static HTTP_INPUT: Shape = Shape {
         required(
             "path",
             Form::Text(Syntax::NonEmpty),
-            "The path, without the query.",
+            "The path, with the query where there is one.",
         ),
-        optional("query", STRING_MAP, "Query parameters."),
         optional(
             "headers",
             Form::Map {

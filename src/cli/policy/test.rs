@@ -1,0 +1,141 @@
+//! `lictor policy test`: the decision tests that stand beside the policies.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::check::compile;
+use super::coverage::{self, Coverage};
+use super::{Output, Sources, report, usage};
+use crate::cli::folder::Folder;
+use crate::engine::{Limits, TestFailure};
+use crate::model::Timestamp;
+use crate::policy::PolicyError;
+
+/// Arguments of `lictor policy test`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    sources: Sources,
+    /// Say which conditions the tests have seen hold and not hold
+    #[arg(long)]
+    coverage: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// The moment the tests run at (RFC 3339); by default now
+    #[arg(long, value_parser = super::moment, value_name = "TIME")]
+    at: Option<Timestamp>,
+}
+
+/// What came of the tests.
+#[derive(Default)]
+struct Outcome {
+    passed: usize,
+    failures: Vec<TestFailure>,
+    /// What kept the tests from running.
+    errors: Vec<PolicyError>,
+    coverage: Option<Vec<Coverage>>,
+}
+
+/// Runs the tests, prints, and says by the exit code whether all passed.
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let folder = match args.sources.read() {
+        Ok(folder) => folder,
+        Err(code) => return Ok(code),
+    };
+    if folder.errors.is_empty() && folder.documents.is_empty() {
+        return Ok(usage(&anyhow::anyhow!("no policies were found there")));
+    }
+    let now = args.at.unwrap_or_else(super::now);
+    let outcome = outcome(&folder, now, args.coverage);
+    match args.output {
+        Output::Text => print_text(&folder, &outcome)?,
+        Output::Json => print_json(&outcome)?,
+    }
+    Ok(
+        if outcome.errors.is_empty() && outcome.failures.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        },
+    )
+}
+
+fn outcome(folder: &Folder, now: Timestamp, with_coverage: bool) -> Outcome {
+    let (data, data_errors) = folder.data();
+    let mut outcome = Outcome {
+        errors: folder.errors.clone(),
+        ..Outcome::default()
+    };
+    outcome.errors.extend(data_errors);
+    match compile(&folder.documents, data) {
+        Err(errors) => outcome.errors.extend(errors),
+        Ok(program) => {
+            match program.self_test(now, Limits::default()) {
+                Ok(count) => outcome.passed = count.passed,
+                Err(failures) => {
+                    let tests: usize = folder.documents.iter().map(|d| d.tests.len()).sum();
+                    outcome.passed = tests.saturating_sub(failures.len());
+                    outcome.failures = failures;
+                }
+            }
+            if with_coverage && outcome.errors.is_empty() {
+                outcome.coverage = Some(coverage::measure(folder, now));
+            }
+        }
+    }
+    outcome
+}
+
+/// Where a failed test stands: `file:line:column`.
+fn place(folder: &Folder, failure: &TestFailure) -> String {
+    let tests = folder
+        .documents
+        .iter()
+        .filter(|document| *document.metadata.name == *failure.policy)
+        .flat_map(|document| &document.tests);
+    let found = tests.into_iter().find(|test| test.name == failure.test);
+    found.map_or_else(String::new, |test| format!("{}: ", test.place))
+}
+
+fn print_text(folder: &Folder, outcome: &Outcome) -> anyhow::Result<()> {
+    let mut text = String::new();
+    for error in &outcome.errors {
+        text.push_str(&report::finding_line("error", error));
+    }
+    for failure in &outcome.failures {
+        writeln!(text, "{}FAILED {failure}", place(folder, failure))?;
+    }
+    for coverage in outcome.coverage.iter().flatten() {
+        text.push_str(&coverage.to_text());
+    }
+    writeln!(
+        text,
+        "{} passed, {} failed",
+        report::count(outcome.passed, "test"),
+        outcome.failures.len()
+    )?;
+    report::print(&text)
+}
+
+fn print_json(outcome: &Outcome) -> anyhow::Result<()> {
+    let failures: Vec<Value> = outcome
+        .failures
+        .iter()
+        .map(|failure| {
+            json!({"policy": failure.policy, "test": failure.test, "message": failure.message})
+        })
+        .collect();
+    let mut value = json!({
+        "passed": outcome.passed,
+        "failures": failures,
+        "errors": outcome.errors.iter().map(report::finding).collect::<Vec<_>>(),
+    });
+    if let (Some(coverage), Value::Object(members)) = (&outcome.coverage, &mut value) {
+        let coverage = coverage.iter().map(Coverage::to_json).collect();
+        members.insert("coverage".to_owned(), coverage);
+    }
+    report::print_json(&value)
+}
