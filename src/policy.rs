@@ -83,7 +83,6 @@ pub fn parse_opaque(
     read_documents(file, text, format, setting)
 }
 
-<<<<<<< HEAD
 /// The JSON text of a file that is no policy: a keyring, a data document. In YAML it is one document.
 ///
 /// # Errors
@@ -113,34 +112,6 @@ pub fn to_json(file: &str, text: &[u8], format: Format) -> Result<String, Policy
         errors.push_at(start, format!("{} documents, expected one", nodes.len()));
     }
     Err(PolicyErrors(errors.list))
-=======
-/// One YAML document as JSON text, numbers as written: how `data.yaml` becomes data.
-///
-/// # Errors
-///
-/// Text that is no YAML, several documents, or a member that is there twice.
-pub fn yaml_to_json(file: &str, text: &[u8]) -> Result<String, PolicyErrors> {
-    let mut errors = Errors::new(file);
-    let mut json = "null".to_owned();
-    if let Some(text) = readable(text, &mut errors) {
-        let (nodes, error) = yaml::read(text);
-        if let Some(error) = error {
-            errors.push_at(error.position, error.message);
-        }
-        if let Some(second) = nodes.get(1) {
-            errors.push_at(second.position, "expected a single document");
-        }
-        if let Some(node) = nodes.first() {
-            check::check_free(&cursor::Cursor::root(node), &mut errors);
-            json = node.to_json();
-        }
-    }
-    if errors.list.is_empty() {
-        Ok(json)
-    } else {
-        Err(PolicyErrors(errors.list))
-    }
->>>>>>> ede4b7b (Give authors their loop: policy check, test with coverage, eval with explanation, schema)
 }
 
 fn read_documents(

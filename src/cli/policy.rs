@@ -3,13 +3,14 @@
 mod check;
 mod coverage;
 mod eval;
+mod folder;
 mod report;
 mod test;
 
 use std::process::ExitCode;
 
-use super::folder::{self, Folder};
 use crate::model::Timestamp;
+use folder::Folder;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::folder::Folder;
 use super::report;
 use super::{Output, Sources};
-use crate::cli::folder::Folder;
 use crate::engine::{CompileError, Compiler, Data, Program};
 use crate::model::VersionStatus;
 use crate::policy::{Document, Place, PolicyError, canonical};
@@ -53,7 +53,7 @@ fn find(folder: &Folder) -> Findings {
     errors.extend(conflicts(&folder.documents));
     errors.extend(folder.modules.iter().map(|module| PolicyError {
         place: Place {
-            file: module.file.as_str().into(),
+            file: module.as_str().into(),
             line: 1,
             column: 1,
             path: "".into(),

@@ -17,7 +17,7 @@ use crate::engine::{
     WrittenRequest,
 };
 use crate::model::{Access, Timestamp};
-use crate::policy::{self, PolicyErrors};
+use crate::policy::{self, Format, PolicyErrors};
 
 /// Bytes of an input that can be read; the engine's own limit is lower.
 const MAX_INPUT: u64 = 16 * 1024 * 1024;
@@ -110,7 +110,7 @@ fn read_json(path: &Path) -> anyhow::Result<String> {
     read.with_context(|| format!("cannot read `{name}`"))?;
     let extension = path.extension().and_then(|extension| extension.to_str());
     if matches!(extension, Some("yaml" | "yml")) {
-        return Ok(policy::yaml_to_json(&name.to_string(), &bytes)?);
+        return Ok(policy::to_json(&name.to_string(), &bytes, Format::Yaml)?);
     }
     String::from_utf8(bytes).map_err(|_| anyhow!("`{name}` is not UTF-8 text"))
 }

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::check::compile;
 use super::coverage::{self, Coverage};
+use super::folder::Folder;
 use super::{Output, Sources, report, usage};
-use crate::cli::folder::Folder;
 use crate::engine::{Limits, TestFailure};
 use crate::model::Timestamp;
 use crate::policy::PolicyError;

@@ -18,7 +18,8 @@ const MAX_DEPTH: usize = 32;
 pub(super) struct Folder {
     pub documents: Vec<Document>,
     pub data: Vec<DataFile>,
-    pub modules: Vec<Module>,
+    /// Files of Rego modules.
+    pub modules: Vec<String>,
     pub errors: Vec<PolicyError>,
 }
 
@@ -30,24 +31,6 @@ pub(super) struct DataFile {
     /// The folders it lies in, below the folder that was named.
     pub path: Vec<String>,
     pub json: Vec<u8>,
-}
-
-/// A Rego module.
-#[derive(Debug)]
-pub(super) struct Module {
-    /// For messages.
-    pub file: String,
-    /// Its path below the folder that was named.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "read by the command that builds bundles")
-    )]
-    pub path: String,
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "read by the command that builds bundles")
-    )]
-    pub text: Vec<u8>,
 }
 
 /// Reads files, and folders with everything below them. Names that begin with a dot are left out.
@@ -123,7 +106,7 @@ impl Folder {
         let is_data = path.file_stem().is_some_and(|stem| stem == "data");
         match extension {
             Some("yaml" | "yml") if is_data => {
-                match policy::yaml_to_json(&file, &read_bounded(path)?) {
+                match policy::to_json(&file, &read_bounded(path)?, Format::Yaml) {
                     Ok(json) => self.add_data(file, below, json.into_bytes()),
                     Err(errors) => self.errors.extend(errors.0),
                 }
@@ -136,16 +119,7 @@ impl Folder {
                 self.add_policies(&file, &read_bounded(path)?, Format::Yaml, tenant);
             }
             Some("json") => self.add_policies(&file, &read_bounded(path)?, Format::Json, tenant),
-            Some("rego") => {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                let mut segments = below.to_vec();
-                segments.push(name.into_owned());
-                self.modules.push(Module {
-                    path: segments.join("/"),
-                    text: read_bounded(path)?,
-                    file,
-                });
-            }
+            Some("rego") => self.modules.push(file),
             _ => return Ok(false),
         }
         Ok(true)
@@ -242,8 +216,7 @@ mod tests {
         assert_eq!(names, ["a", "b"]);
         assert_eq!(read.data[1].path, ["deep"]);
         assert_eq!(read.data[1].json, b"{\"x\":1}");
-        assert_eq!(read.modules[0].path, "authz/rules.rego");
-        assert_eq!(read.modules[0].text, b"package authz\n");
+        assert!(read.modules[0].ends_with("rules.rego"));
         assert_eq!(read.errors.len(), 1);
         assert!(read.errors[0].place.file.ends_with("broken.yaml"));
         assert!(read.data().1.is_empty());
