@@ -1,1 +1,6 @@
-//! To be filled by its owner.
+//! The control plane through its real door: registry, publication, distribution.
+
+mod guards;
+mod plane;
+mod publication;
+mod registry;
