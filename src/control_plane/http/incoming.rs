@@ -1,22 +1,28 @@
 //! A request with its body read, and what can be asked of its headers.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, IF_MATCH};
 use http::request::Parts;
 use http::{HeaderMap, Request};
+use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use crate::api::ErrorCode;
 use crate::control_plane::config::Limits;
 use crate::control_plane::registry::{IdempotencyKey, IfMatch};
-use crate::server::body;
+use crate::server::body::{self, BodyError};
 
 use super::refusal::Refusal;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const LONGEST_KEY: usize = 255;
+/// How much of a body that is too large is taken in, and for how long.
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
+const LINGER: Duration = Duration::from_secs(2);
 
 /// A whole request.
 #[derive(Debug)]
@@ -32,9 +38,16 @@ impl Incoming {
         limit: usize,
         limits: &Limits,
     ) -> Result<Self, Refusal> {
-        let (parts, body) = request.into_parts();
-        let body = body::read(body, limit, limits.read_timeout).await?;
-        Ok(Self { parts, body })
+        let (parts, mut body) = request.into_parts();
+        match body::read(&mut body, limit, limits.read_timeout).await {
+            Ok(body) => Ok(Self { parts, body }),
+            Err(error) => {
+                if matches!(error, BodyError::TooLarge(_)) {
+                    linger(&mut body).await;
+                }
+                Err(error.into())
+            }
+        }
     }
 
     /// The query, as the members of `T`.
@@ -121,6 +134,23 @@ impl Incoming {
         hash.update(&self.body);
         hex::encode(hash.finalize())
     }
+}
+
+/// Takes in the rest of a body that is too large: a connection closed over unread bytes is reset, and the
+/// caller would never read why.
+async fn linger(body: &mut Body) {
+    let drained = async {
+        let mut left = LINGER_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            let size = frame.data_ref().map_or(0, Bytes::len);
+            if size > left {
+                break;
+            }
+            left -= size;
+        }
+    };
+    // Who is slower than that is cut off.
+    let _ = tokio::time::timeout(LINGER, drained).await;
 }
 
 /// The query of a request without a body.
