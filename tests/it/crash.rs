@@ -42,7 +42,7 @@ fn a_process_killed_at_any_step_of_an_activation_restarts_by_the_old_or_the_new_
         for passing in 1..=2 {
             pod.put(&bundle(2, &word(2)));
             let mut command = pod.command();
-            command.env("LICTOR_FAILPOINT", format!("{place}:{passing}"));
+            command.env("FAILPOINT", format!("{place}:{passing}"));
             let mut process = Lictor::spawn(&mut command);
             let status = process.exit();
             assert_eq!(
@@ -90,7 +90,7 @@ fn a_process_killed_at_any_time_restarts_by_a_revision_that_was_published() {
         let mut sidecar = pod.start();
         let number = decides_by(&mut sidecar, stored..=newest);
         (stored, newest) = (number, number);
-        let kill_at = Instant::now() + Duration::from_micros(rand::random_range(0..100_000));
+        let kill_at = Instant::now() + Duration::from_micros(rand::random_range(0..150_000));
         let id = sidecar.process.id();
         std::thread::scope(|scope| {
             scope.spawn(move || {

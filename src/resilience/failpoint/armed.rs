@@ -1,4 +1,4 @@
-//! With failpoints: the place that `LICTOR_FAILPOINT` names (`<place>`, or `<place>:<n>` for its n-th
+//! With failpoints: the place that `FAILPOINT` names (`<place>`, or `<place>:<n>` for its n-th
 //! passing) kills the process as `kill -9` would.
 
 use std::sync::OnceLock;
@@ -13,7 +13,7 @@ struct Armed {
 fn armed() -> Option<&'static Armed> {
     static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
     let read = || {
-        let text = std::env::var("LICTOR_FAILPOINT").ok()?;
+        let text = std::env::var("FAILPOINT").ok()?;
         let (place, passings) = text.split_once(':').unwrap_or((&text, "1"));
         Some(Armed {
             place: place.to_owned(),
