@@ -45,13 +45,22 @@ fn roles_actions_and_deny_wins() {
     let decide = |action: &str, subject: &str, resource: &str| {
         access(&program, &ask(action, subject, resource))
     };
-    assert_eq!(decide("read", r#"{"roles":["viewer"]}"#, "{}"), "allow readers");
-    assert_eq!(decide("read", r#"{"roles":["stranger"]}"#, "{}"), "no match");
+    assert_eq!(
+        decide("read", r#"{"roles":["viewer"]}"#, "{}"),
+        "allow readers"
+    );
+    assert_eq!(
+        decide("read", r#"{"roles":["stranger"]}"#, "{}"),
+        "no match"
+    );
     assert_eq!(decide("read", "{}", r#"{"owner":"u1"}"#), "allow readers");
     assert_eq!(decide("read", "{}", r#"{"owner":"u2"}"#), "no match");
     assert_eq!(decide("purge", r#"{"roles":["editor"]}"#, "{}"), "no match");
     let editor = r#"{"roles":["editor"]}"#;
-    assert_eq!(decide("write", editor, r#"{"locked":false}"#), "allow writers");
+    assert_eq!(
+        decide("write", editor, r#"{"locked":false}"#),
+        "allow writers"
+    );
     assert_eq!(decide("write", editor, r#"{"locked":true}"#), "deny locked");
     // The condition of the deny rule fails: it counts as true.
     assert_eq!(decide("write", editor, "{}"), "deny locked");
@@ -68,23 +77,51 @@ fn questions_lacking_a_field_are_refused_with_its_place() {
     let whole = r#"{"subject":{"type":"user","id":"u"},"action":{"name":"read"},"resource":{"type":"t","id":"r"}}"#;
     assert_eq!(access(&program, whole), "no match");
     for (from, to, error) in [
-        (r#""subject":{"type":"user","id":"u"},"#, "", "/subject: is required"),
-        (r#"{"type":"user","id":"u"}"#, "\"alice\"", "/subject: must be an object"),
+        (
+            r#""subject":{"type":"user","id":"u"},"#,
+            "",
+            "/subject: is required",
+        ),
+        (
+            r#"{"type":"user","id":"u"}"#,
+            "\"alice\"",
+            "/subject: must be an object",
+        ),
         (r#""type":"user","#, "", "/subject/type: is required"),
         (r#""id":"u""#, r#""id":7"#, "/subject/id: must be a string"),
         (r#"{"name":"read"}"#, "{}", "/action/name: is required"),
-        (r#"{"name":"read"}"#, r#"{"name":123}"#, "/action/name: must be a string"),
+        (
+            r#"{"name":"read"}"#,
+            r#"{"name":123}"#,
+            "/action/name: must be a string",
+        ),
         (r#""type":"t","#, "", "/resource/type: is required"),
         (r#","id":"r""#, "", "/resource/id: is required"),
-        (r#""id":"r""#, r#""id":"r","properties":1"#, "/resource/properties: must be an object"),
-        (r#""id":"u""#, r#""id":"u","properties":{"roles":1}"#, "/subject/properties/roles: must be a list of strings"),
-        (r#"{"subject""#, r#"{"context":1,"subject""#, "/context: must be an object"),
+        (
+            r#""id":"r""#,
+            r#""id":"r","properties":1"#,
+            "/resource/properties: must be an object",
+        ),
+        (
+            r#""id":"u""#,
+            r#""id":"u","properties":{"roles":1}"#,
+            "/subject/properties/roles: must be a list of strings",
+        ),
+        (
+            r#"{"subject""#,
+            r#"{"context":1,"subject""#,
+            "/context: must be an object",
+        ),
     ] {
         assert_eq!(access(&program, &whole.replacen(from, to, 1)), error);
     }
     assert_eq!(access(&program, "[]"), ": must be an object");
     let twice = whole.replacen('{', r#"{"\u0073ubject":{},"#, 1);
-    assert!(access(&program, &twice).starts_with("invalid JSON"), "{}", access(&program, &twice));
+    assert!(
+        access(&program, &twice).starts_with("invalid JSON"),
+        "{}",
+        access(&program, &twice)
+    );
     assert!(access(&program, "{").starts_with("invalid JSON"));
     let unknown = whole.replacen('{', r#"{"foo":1,"#, 1);
     assert_eq!(access(&program, &unknown), "no match");
@@ -107,10 +144,14 @@ fn parts_are_asked_like_a_document() {
 
 #[test]
 fn no_policy_is_told_apart_from_no_match() {
-    let nothing = program(&DOCUMENTS.replace("kind: AccessPolicy", "kind: AccessPolicy").replace(
-        "metadata: {name: documents}",
-        "metadata: {name: documents, status: retired}",
-    ));
+    let nothing = program(
+        &DOCUMENTS
+            .replace("kind: AccessPolicy", "kind: AccessPolicy")
+            .replace(
+                "metadata: {name: documents}",
+                "metadata: {name: documents, status: retired}",
+            ),
+    );
     assert!(!nothing.decides_access());
     assert_eq!(access(&nothing, &ask("read", "{}", "{}")), "no policy");
 }
@@ -136,7 +177,8 @@ spec:
 "#;
 
 fn check(program: &Program, user: &str, context: &str, claims: Option<&str>) -> String {
-    let body = format!(r#"{{"user_id":"{user}","service_id":"s","action":"read","context":{context}}}"#);
+    let body =
+        format!(r#"{{"user_id":"{user}","service_id":"s","action":"read","context":{context}}}"#);
     access_as(program, AccessRequest::Check(body.as_bytes()), claims)
 }
 
@@ -149,12 +191,27 @@ fn service_policies_only_deny() {
     assert_eq!(check(&program, "ann", here, None), "allow spec.rule");
     assert_eq!(check(&program, "mallory", here, None), "blocked by callers");
     assert_eq!(
-        check(&program, "ann", r#"{"roles":"guest","ip_address":"10.1.2.3"}"#, None),
+        check(
+            &program,
+            "ann",
+            r#"{"roles":"guest","ip_address":"10.1.2.3"}"#,
+            None
+        ),
         "one of these roles is required: admin, operator"
     );
-    let address = |text: &str| check(&program, "ann", &format!(r#"{{"roles":"admin"{text}}}"#), None);
+    let address = |text: &str| {
+        check(
+            &program,
+            "ann",
+            &format!(r#"{{"roles":"admin"{text}}}"#),
+            None,
+        )
+    };
     assert_eq!(address(""), "context.ip_address is required");
-    assert_eq!(address(r#","ip_address":"x""#), "context.ip_address is no address");
+    assert_eq!(
+        address(r#","ip_address":"x""#),
+        "context.ip_address is no address"
+    );
     assert_eq!(
         address(r#","ip_address":"192.0.2.1""#),
         "context.ip_address is outside the allowed ranges"
@@ -166,10 +223,27 @@ fn verified_claims_give_the_roles() {
     let program = program(SERVICES);
     let forged = r#"{"roles":"admin","ip_address":"10.1.2.3"}"#;
     let needed = "one of these roles is required: admin, operator";
-    assert_eq!(check(&program, "ann", forged, Some(r#"{"sub":"ann"}"#)), needed);
-    assert_eq!(check(&program, "ann", forged, Some(r#"{"role":"admin"}"#)), "allow spec.rule");
-    assert_eq!(check(&program, "ann", forged, Some(r#"{"roles":["x","operator"]}"#)), "allow spec.rule");
-    assert_eq!(check(&program, "ann", forged, Some(r#"{"role":{"admin":1}}"#)), needed);
+    assert_eq!(
+        check(&program, "ann", forged, Some(r#"{"sub":"ann"}"#)),
+        needed
+    );
+    assert_eq!(
+        check(&program, "ann", forged, Some(r#"{"role":"admin"}"#)),
+        "allow spec.rule"
+    );
+    assert_eq!(
+        check(
+            &program,
+            "ann",
+            forged,
+            Some(r#"{"roles":["x","operator"]}"#)
+        ),
+        "allow spec.rule"
+    );
+    assert_eq!(
+        check(&program, "ann", forged, Some(r#"{"role":{"admin":1}}"#)),
+        needed
+    );
 }
 
 #[test]
@@ -198,11 +272,26 @@ fn approval_is_never_on_record() {
 fn checks_lacking_a_field_are_refused() {
     let program = program(SERVICES);
     for (body, error) in [
-        (r#"{"service_id":"s","action":"a"}"#, "/user_id: is required"),
-        (r#"{"user_id":1,"service_id":"s","action":"a"}"#, "/user_id: must be a string"),
-        (r#"{"user_id":"u","action":"a"}"#, "/service_id: is required"),
-        (r#"{"user_id":"u","service_id":"s"}"#, "/action: is required"),
-        (r#"{"user_id":"u","service_id":"s","action":"a","context":[]}"#, "/context: must be an object"),
+        (
+            r#"{"service_id":"s","action":"a"}"#,
+            "/user_id: is required",
+        ),
+        (
+            r#"{"user_id":1,"service_id":"s","action":"a"}"#,
+            "/user_id: must be a string",
+        ),
+        (
+            r#"{"user_id":"u","action":"a"}"#,
+            "/service_id: is required",
+        ),
+        (
+            r#"{"user_id":"u","service_id":"s"}"#,
+            "/action: is required",
+        ),
+        (
+            r#"{"user_id":"u","service_id":"s","action":"a","context":[]}"#,
+            "/context: must be an object",
+        ),
     ] {
         let found = access_as(&program, AccessRequest::Check(body.as_bytes()), None);
         assert_eq!(found, error);
@@ -224,11 +313,24 @@ spec:
 "
     );
     let program = program(&yaml);
-    let at = |roles: &str| check(&program, "ann", &format!(r#"{{"roles":"{roles}","ip_address":"10.0.0.1"}}"#), None);
+    let at = |roles: &str| {
+        check(
+            &program,
+            "ann",
+            &format!(r#"{{"roles":"{roles}","ip_address":"10.0.0.1"}}"#),
+            None,
+        )
+    };
     assert_eq!(at("admin"), "allow admins");
     assert_eq!(at("operator"), "no match");
-    assert_eq!(at("guest"), "one of these roles is required: admin, operator");
-    assert_eq!(check(&program, "mallory", r#"{"roles":"admin"}"#, None), "blocked by callers");
+    assert_eq!(
+        at("guest"),
+        "one of these roles is required: admin, operator"
+    );
+    assert_eq!(
+        check(&program, "mallory", r#"{"roles":"admin"}"#, None),
+        "blocked by callers"
+    );
 }
 
 #[test]

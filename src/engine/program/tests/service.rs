@@ -19,7 +19,11 @@ spec:
 }
 
 fn residency(rule: &str) -> Program {
-    policy("DATA_RESIDENCY", &format!("{{data_residency: {rule}}}"), "{}")
+    policy(
+        "DATA_RESIDENCY",
+        &format!("{{data_residency: {rule}}}"),
+        "{}",
+    )
 }
 
 #[test]
@@ -28,26 +32,38 @@ fn residency_must_be_specified() {
     let none = ["compliance.dataResidency|none|at least one location"];
     assert_eq!(violations(&program, "{}"), none);
     assert_eq!(violations(&program, r#"{"compliance":{}}"#), none);
-    assert_eq!(violations(&program, r#"{"compliance":{"data_residency":[]}}"#), none);
+    assert_eq!(
+        violations(&program, r#"{"compliance":{"data_residency":[]}}"#),
+        none
+    );
     assert_eq!(violations(&program, r#"{"compliance":null}"#), none);
     assert_eq!(
         violations(&program, r#"{"compliance":{"data_residency":["DE"]}}"#),
         ["compliance.dataResidency|1|at least 2"]
     );
-    assert_eq!(violations(&program, r#"{"compliance":{"dataResidency":["DE","FR"]}}"#), [""; 0]);
+    assert_eq!(
+        violations(&program, r#"{"compliance":{"dataResidency":["DE","FR"]}}"#),
+        [""; 0]
+    );
 }
 
 #[test]
 fn too_few_locations_stop_the_policy_an_absent_block_included() {
     let program = residency("{minimum_locations: 1, blocked_countries: [KP]}");
-    assert_eq!(violations(&program, "{}"), ["compliance.dataResidency|0|at least 1"]);
+    assert_eq!(
+        violations(&program, "{}"),
+        ["compliance.dataResidency|0|at least 1"]
+    );
 }
 
 #[test]
 fn countries_are_compared_without_case_and_reported_as_sent() {
     let program = residency("{blocked_countries: [KP, IR], allowed_countries: [de, ir]}");
     assert_eq!(
-        violations(&program, r#"{"compliance":{"data_residency":[" kp","DE","ir","fr"]}}"#),
+        violations(
+            &program,
+            r#"{"compliance":{"data_residency":[" kp","DE","ir","fr"]}}"#
+        ),
         [
             "compliance.dataResidency| kp|not in blocked list",
             "compliance.dataResidency|ir|not in blocked list",
@@ -56,15 +72,25 @@ fn countries_are_compared_without_case_and_reported_as_sent() {
         ]
     );
     let open = residency("{blocked_countries: [KP], allowed_countries: []}");
-    assert_eq!(violations(&open, r#"{"compliance":{"data_residency":["FR"]}}"#), [""; 0]);
+    assert_eq!(
+        violations(&open, r#"{"compliance":{"data_residency":["FR"]}}"#),
+        [""; 0]
+    );
 }
 
 #[test]
 fn a_field_of_the_wrong_type_fails() {
     let program = residency("{blocked_countries: [KP]}");
     for wrong in [r#""KP""#, "1", r#"["DE",1]"#, "{}"] {
-        let found = violations(&program, &format!(r#"{{"compliance":{{"data_residency":{wrong}}}}}"#));
-        assert_eq!(found, ["compliance.dataResidency|-|a list of strings"], "{wrong}");
+        let found = violations(
+            &program,
+            &format!(r#"{{"compliance":{{"data_residency":{wrong}}}}}"#),
+        );
+        assert_eq!(
+            found,
+            ["compliance.dataResidency|-|a list of strings"],
+            "{wrong}"
+        );
     }
 }
 
@@ -104,10 +130,16 @@ fn metadata_steers_the_third_default_policy() {
         "{required_certifications: [SOC2, ISO27001], minimum_compliance_level: confidential}",
         "{applies_from_level: confidential, certification_match: any}",
     );
-    assert_eq!(violations(&program, r#"{"compliance":{"level":"public"}}"#), [""; 0]);
+    assert_eq!(
+        violations(&program, r#"{"compliance":{"level":"public"}}"#),
+        [""; 0]
+    );
     assert_eq!(violations(&program, "{}"), [""; 0]);
     assert_eq!(
-        violations(&program, r#"{"compliance":{"level":"confidential","certifications":["PCI"]}}"#),
+        violations(
+            &program,
+            r#"{"compliance":{"level":"confidential","certifications":["PCI"]}}"#
+        ),
         ["compliance.certifications|PCI|SOC2, ISO27001"]
     );
     let input = r#"{"compliance":{"level":"confidential","certifications":["iso27001"]}}"#;
@@ -128,7 +160,8 @@ fn flags() {
             "compliance.certifications||SOC2",
         ]
     );
-    let input = r#"{"compliance":{"gdpr_compliant":true,"hipaaCompliant":true,"certifications":["SOC2"]}}"#;
+    let input =
+        r#"{"compliance":{"gdpr_compliant":true,"hipaaCompliant":true,"certifications":["SOC2"]}}"#;
     assert_eq!(violations(&program, input), [""; 0]);
 }
 
@@ -138,7 +171,9 @@ fn security(rule: &str) -> Program {
 
 #[test]
 fn https_and_authentication() {
-    let program = security("{require_https: true, require_authentication: true, allowed_authentication_types: [jwt]}");
+    let program = security(
+        "{require_https: true, require_authentication: true, allowed_authentication_types: [jwt]}",
+    );
     assert_eq!(
         violations(&program, "{}"),
         [
@@ -147,7 +182,10 @@ fn https_and_authentication() {
         ]
     );
     assert_eq!(
-        violations(&program, r#"{"endpoint":{"url":"http://a","authentication":"oauth2"}}"#),
+        violations(
+            &program,
+            r#"{"endpoint":{"url":"http://a","authentication":"oauth2"}}"#
+        ),
         [
             "endpoint.url|http://a|https://...",
             "endpoint.authentication|oauth2|one of allowed types",
@@ -185,7 +223,10 @@ fn enterprise_sla() {
     let program = pricing("{minimum_sla_for_enterprise: 99.9}");
     assert_eq!(violations(&program, "{}"), [""; 0]);
     assert_eq!(
-        violations(&program, r#"{"sla":{"support_level":"Enterprise","availability":99.5}}"#),
+        violations(
+            &program,
+            r#"{"sla":{"support_level":"Enterprise","availability":99.5}}"#
+        ),
         ["sla.availability|99.5%|at least 99.9%"]
     );
     assert_eq!(
@@ -200,8 +241,12 @@ fn enterprise_sla() {
 
 #[test]
 fn free_tier_and_rates() {
-    let program = pricing("{require_free_tier: true, max_rate_per_token: 0.001, max_rate_per_request: 2}");
-    assert_eq!(violations(&program, "{}"), ["pricing.rates|no free tier|at least one free tier"]);
+    let program =
+        pricing("{require_free_tier: true, max_rate_per_token: 0.001, max_rate_per_request: 2}");
+    assert_eq!(
+        violations(&program, "{}"),
+        ["pricing.rates|no free tier|at least one free tier"]
+    );
     let input = r#"{"pricing":{"rates":[
         {"tier":"Free","rate":3,"unit":"month"},
         {"tier":"pro","rate":2,"unit":"1k tokens"},
@@ -231,7 +276,10 @@ spec:
   rule: {data_residency: {require_specification: true}}
 ";
     let off = program(yaml);
-    assert_eq!((off.active_policies(), violations(&off, "{}").len()), (0, 0));
+    assert_eq!(
+        (off.active_policies(), violations(&off, "{}").len()),
+        (0, 0)
+    );
     let on = program(&yaml.replace("false", "true"));
     assert_eq!((on.active_policies(), violations(&on, "{}").len()), (1, 1));
 }

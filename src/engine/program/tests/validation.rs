@@ -34,14 +34,23 @@ fn a_policy_validates() {
     let program = program(HTTPS);
     assert_eq!(program.active_policies(), 1);
     assert_eq!(
-        violations(&program, r#"{"environment":"production","endpoint":{"url":"http://a"}}"#),
+        violations(
+            &program,
+            r#"{"environment":"production","endpoint":{"url":"http://a"}}"#
+        ),
         ["endpoint.url|http://a|https://..."]
     );
     assert_eq!(
-        violations(&program, r#"{"environment":"production","endpoint":{"url":"HTTPS://a"}}"#),
+        violations(
+            &program,
+            r#"{"environment":"production","endpoint":{"url":"HTTPS://a"}}"#
+        ),
         [""; 0]
     );
-    assert_eq!(violations(&program, r#"{"environment":"staging"}"#), [""; 0]);
+    assert_eq!(
+        violations(&program, r#"{"environment":"staging"}"#),
+        [""; 0]
+    );
     assert_eq!(violations(&program, "{}"), [""; 0]);
     // The URL is missing: an error fails, and `actual` is left out.
     assert_eq!(
@@ -59,7 +68,10 @@ fn errors_are_reported_with_their_place() {
     let places: Vec<_> = answer.errors.iter().map(|issue| issue.place).collect();
     assert_eq!(
         places,
-        ["spec.validations[0].expression", "spec.validations[0].actual"]
+        [
+            "spec.validations[0].expression",
+            "spec.validations[0].actual"
+        ]
     );
     assert_eq!(answer.errors[0].policy, "https-required");
     assert!(!answer.errors[0].message.is_empty());
@@ -67,7 +79,10 @@ fn errors_are_reported_with_their_place() {
 
 #[test]
 fn numbers_say_what_was_evaluated_whatever_the_index_skipped() {
-    let two = format!("{HTTPS}\n---\n{}", HTTPS.replace("https-required", "second"));
+    let two = format!(
+        "{HTTPS}\n---\n{}",
+        HTTPS.replace("https-required", "second")
+    );
     let program = program(&two);
     let scratch = Scratch::default();
     let answer = program.validate(b"{}", &context(), &scratch).unwrap();
@@ -96,10 +111,19 @@ spec:
         ))
     };
     let input = r#"{"b":1}"#;
-    assert_eq!(violations(&policy("['input.a == 1', 'input.b == 2']"), input), [""; 0]);
-    assert_eq!(violations(&policy("['input.b == 2', 'input.a == 1']"), input), [""; 0]);
+    assert_eq!(
+        violations(&policy("['input.a == 1', 'input.b == 2']"), input),
+        [""; 0]
+    );
+    assert_eq!(
+        violations(&policy("['input.b == 2', 'input.a == 1']"), input),
+        [""; 0]
+    );
     // No false item, but an error: the policy failed, and says so.
-    assert_eq!(violations(&policy("['input.a == 1', 'input.b == 1']"), input), ["|-|-"]);
+    assert_eq!(
+        violations(&policy("['input.a == 1', 'input.b == 1']"), input),
+        ["|-|-"]
+    );
     assert_eq!(violations(&policy("['input.b == 1']"), input), ["f|-|-"]);
 }
 
@@ -113,20 +137,30 @@ fn warns_of_a_match_that_fails_without_its_field() {
 
 #[test]
 fn own_tests_run_against_the_document_alone() {
-    let strict = HTTPS
-        .replace("https-required", "strict")
-        .replace("has(input.environment) && input.environment == \"production\"", "'true'");
+    let strict = HTTPS.replace("https-required", "strict").replace(
+        "has(input.environment) && input.environment == \"production\"",
+        "'true'",
+    );
     let (strict, _) = strict.split_once("tests:").unwrap();
     let both = program(&format!("{HTTPS}\n---\n{strict}"));
     let now = Timestamp::from_unix_seconds(NOW);
     assert_eq!(both.self_test(now, Limits::default()).unwrap().passed, 2);
-    let wrong = program(&HTTPS.replace("violations: [{field: endpoint.url}]", "violations: [{field: x}]"));
+    let wrong = program(&HTTPS.replace(
+        "violations: [{field: endpoint.url}]",
+        "violations: [{field: x}]",
+    ));
     let failures = wrong.self_test(now, Limits::default()).unwrap_err();
     assert_eq!(failures.len(), 1);
     assert_eq!(failures[0].policy, "https-required");
     assert_eq!(failures[0].test, "plain http is refused");
     let surprised = program(&HTTPS.replace("compliant: true", "compliant: false"));
-    assert_eq!(surprised.self_test(now, Limits::default()).unwrap_err().len(), 1);
+    assert_eq!(
+        surprised
+            .self_test(now, Limits::default())
+            .unwrap_err()
+            .len(),
+        1
+    );
 }
 
 #[test]
@@ -135,7 +169,9 @@ fn explains_policies_that_the_index_skips() {
     let scratch = Scratch::default();
     let mut context = context();
     context.explain = true;
-    let answer = program.validate(br#"{"environment":"x"}"#, &context, &scratch).unwrap();
+    let answer = program
+        .validate(br#"{"environment":"x"}"#, &context, &scratch)
+        .unwrap();
     let [considered] = answer.considered else {
         panic!("{:?}", answer.considered);
     };
@@ -149,7 +185,11 @@ fn explains_policies_that_the_index_skips() {
 fn inputs_must_be_objects() {
     let program = program(HTTPS);
     for input in ["[]", "1", "null", "\"{}\""] {
-        assert_eq!(violations(&program, input), [": must be an object"], "{input}");
+        assert_eq!(
+            violations(&program, input),
+            [": must be an object"],
+            "{input}"
+        );
     }
     for input in ["", "{", "{\"a\":}", "{}x", "\u{0}", "{'a':1}"] {
         let found = violations(&program, input);
