@@ -32,11 +32,7 @@ pub(super) fn call<'a>(
             function == Function::LastIndexOf,
         )),
         (Function::IndexOf | Function::LastIndexOf, [Value::String(part), Value::Int(at)]) => {
-            let length = text.chars().count();
-            let at = usize::try_from(*at)
-                .ok()
-                .filter(|at| *at <= length)
-                .ok_or(BOUNDS)?;
+            let at = usize::try_from(*at).map_err(|_| BOUNDS)?;
             Ok(index_of(
                 text,
                 part,
@@ -96,8 +92,12 @@ fn char_at<'a>(text: &'a str, index: i64) -> Outcome<'a> {
 
 /// The character index of `part`: the first at or after `at`, or the last at or before it; -1.
 fn index_of<'a>(text: &str, part: &str, at: Option<usize>, last: bool) -> Value<'a> {
-    let bound = at.map(|at| offset(text, at as i64).unwrap_or(text.len()));
-    let found = if last {
+    let bound = at.map(|at| offset(text, at as i64));
+    // Behind the end nothing is found, which is no error.
+    let found = if bound == Some(None) {
+        None
+    } else if last {
+        let bound = bound.flatten();
         let end = bound.map_or(text.len(), |bound| {
             // A match may begin at the bound, so it may end behind it.
             (bound + part.len()).min(text.len())
@@ -105,7 +105,7 @@ fn index_of<'a>(text: &str, part: &str, at: Option<usize>, last: bool) -> Value<
         let bytes = text.as_bytes().get(..end).unwrap_or_default();
         rfind(bytes, part.as_bytes())
     } else {
-        let start = bound.unwrap_or(0);
+        let start = bound.flatten().unwrap_or(0);
         text.get(start..)
             .and_then(|rest| rest.find(part))
             .map(|found| start + found)
