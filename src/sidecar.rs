@@ -220,7 +220,9 @@ impl Sidecar {
             latch.set_ready();
             tracing::info!("ready");
         });
-        let plane = threads::data(threads, http, tls, limits, &connections, &shared)?;
+        let plane = threads::data(threads, &http, tls.as_ref(), limits, &connections, &shared)?;
+        // The threads hold the sockets from here on: when they let go, nobody accepts.
+        drop(http);
         let mut ended = plane.ended;
         let early = tokio::select! {
             () = shutdown => false,

@@ -61,7 +61,7 @@ pub enum BatchError {
     TooMany { count: usize, limit: usize },
 }
 
-impl<'a> Parts<'a> {
+impl Parts<'_> {
     /// These parts where given, else the defaults; each is replaced whole.
     #[must_use]
     pub fn or(self, defaults: Self) -> Self {

@@ -279,7 +279,7 @@ fn variable_path(keys: &[Key], name: &str, errors: &mut Vec<SettingsError>) -> O
     if key::find(keys, &path).is_some() {
         return Some(path);
     }
-    let known: Vec<String> = keys.iter().map(|key| variable_name(&key.path)).collect();
+    let known: Vec<String> = keys.iter().map(|key| variable_name(key.path)).collect();
     let hint = closest(name, known.iter().map(String::as_str))
         .map(|near| format!(": did you mean `{near}`?"))
         .unwrap_or_default();

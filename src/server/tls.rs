@@ -51,3 +51,40 @@ pub fn tls(certificates: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsErro
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_chain_needs_its_own_private_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: String, mode| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            path
+        };
+        let names = || vec!["localhost".to_owned()];
+        let pair = rcgen::generate_simple_self_signed(names()).unwrap();
+        let other = rcgen::generate_simple_self_signed(names()).unwrap();
+        let chain = write("chain", pair.cert.pem(), 0o644);
+        let key = write("key", pair.signing_key.serialize_pem(), 0o600);
+        assert_eq!(tls(&chain, &key).unwrap().alpn_protocols, [b"http/1.1"]);
+        let wide = write("wide", pair.signing_key.serialize_pem(), 0o644);
+        assert!(matches!(tls(&chain, &wide), Err(TlsError::Key { .. })));
+        let foreign = write("foreign", other.signing_key.serialize_pem(), 0o600);
+        assert!(matches!(tls(&chain, &foreign), Err(TlsError::Pair(_))));
+        assert!(matches!(
+            tls(&key, &key),
+            Err(TlsError::Certificate { .. } | TlsError::Pair(_))
+        ));
+        let nowhere = folder.path().join("nowhere");
+        assert!(matches!(
+            tls(&nowhere, &key),
+            Err(TlsError::Certificate { .. })
+        ));
+    }
+}

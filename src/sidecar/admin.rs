@@ -56,7 +56,7 @@ impl Admin {
     ) -> Response<Body> {
         match self.answer(&request, &door).await {
             Ok(response) => response,
-            Err(problem) => refuse(problem.at(request.uri().path())),
+            Err(problem) => refuse(&problem.at(request.uri().path())),
         }
     }
 
@@ -182,7 +182,7 @@ fn answer(status: StatusCode, document: &Value) -> Response<Body> {
     response
 }
 
-fn refuse(problem: Problem) -> Response<Body> {
+fn refuse(problem: &Problem) -> Response<Body> {
     let mut response = Response::new(Body::from(problem.to_vec()));
     *response.status_mut() =
         StatusCode::from_u16(problem.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -6,7 +6,7 @@ mod check;
 mod keys;
 mod load;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -241,7 +241,7 @@ pub struct LogConfig {
 impl Config {
     /// A configuration with everything that has no default.
     #[must_use]
-    pub fn new(tenant: &str, source: SourceConfig, keyring: PathBuf, cache_dir: PathBuf) -> Self {
+    pub fn new(tenant: &str, source: SourceConfig, keyring: &Path, cache_dir: &Path) -> Self {
         Self {
             tenant: tenant.to_owned(),
             sources: vec![source],

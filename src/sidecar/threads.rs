@@ -40,8 +40,8 @@ impl AdminThread {
 /// Starts `count` serving threads on clones of the listeners.
 pub(super) fn data(
     count: usize,
-    listeners: Vec<Listener>,
-    tls: Option<Arc<ServerConfig>>,
+    listeners: &[Listener],
+    tls: Option<&Arc<ServerConfig>>,
     limits: Limits,
     connections: &Connections,
     shared: &Arc<Shared>,
@@ -53,7 +53,7 @@ pub(super) fn data(
             .map(Listener::try_clone)
             .collect::<Result<Vec<_>, _>>()
             .map_err(RunError::Thread)?;
-        let (tls, connections, shared) = (tls.clone(), connections.clone(), Arc::clone(shared));
+        let (tls, connections, shared) = (tls.cloned(), connections.clone(), Arc::clone(shared));
         let draining = shared.draining.clone();
         handles.push(spawn(format!("serve-{index}"), move || async move {
             let handler = Rc::new(Handler::new(shared));
@@ -63,7 +63,6 @@ pub(super) fn data(
             serve_all(own, tls, limits, connections, draining, answer).await
         })?);
     }
-    drop(listeners);
     Ok(DataPlane {
         ended: join("join", handles)?,
     })
@@ -121,9 +120,10 @@ fn join(
         .spawn(move || {
             let mut total = Ended::default();
             for handle in handles {
-                match handle.join() {
-                    Ok(ended) => total.aborted += ended.aborted,
-                    Err(_) => tracing::error!("a serving thread panicked"),
+                if let Ok(ended) = handle.join() {
+                    total.aborted += ended.aborted;
+                } else {
+                    tracing::error!("a serving thread panicked");
                 }
             }
             let _ = sender.send(total);

@@ -196,12 +196,7 @@ fn sidecar_config(
         token_file: Some(text(&keys.sidecar_token_file)),
         ..SourceConfig::default()
     };
-    let mut config = SidecarConfig::new(
-        TENANT,
-        source,
-        keys.keyring_file.clone(),
-        home.path("cache"),
-    );
+    let mut config = SidecarConfig::new(TENANT, source, &keys.keyring_file, &home.path("cache"));
     config.listeners.http.address = Some(args.http.to_string());
     config.listeners.admin.address = Some(args.admin.to_string());
     config.upstream.url = Some(base);

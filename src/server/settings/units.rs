@@ -50,7 +50,7 @@ pub fn format_duration(duration: Duration) -> String {
         ("m", 60_000),
         ("s", 1_000),
     ] {
-        if millis > 0 && millis % size == 0 {
+        if millis > 0 && millis.is_multiple_of(size) {
             return format!("{}{unit}", millis / size);
         }
     }
@@ -122,10 +122,6 @@ pub mod optional_duration {
     /// # Errors
     ///
     /// The serializer's.
-    #[expect(
-        clippy::ref_option,
-        reason = "serde's `with` passes the field by reference"
-    )]
     pub fn serialize<S: Serializer>(
         value: &Option<Duration>,
         serializer: S,

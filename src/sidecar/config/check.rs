@@ -195,6 +195,8 @@ fn check_plaintext(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::super::SourceConfig;
     use super::*;
 
@@ -203,22 +205,23 @@ mod tests {
             url: "/bundles".into(),
             ..SourceConfig::default()
         };
-        Config::new("acme", source, "/keyring".into(), "/cache".into())
+        Config::new("acme", source, Path::new("/keyring"), Path::new("/cache"))
     }
 
     #[test]
     fn what_is_missing_or_open_is_said() {
+        type Change = fn(&mut Config);
         valid().check().unwrap();
-        let cases: [(&str, fn(&mut Config)); 9] = [
+        let cases: [(&str, Change); 9] = [
             ("`tenant` is missing", |config| config.tenant.clear()),
             ("`tenant`: `a b` is no tenant", |config| {
-                config.tenant = "a b".into()
+                config.tenant = "a b".into();
             }),
             ("`keyring` is missing", |config| config.keyring.clear()),
             ("`cache.dir` is missing", |config| config.cache.dir.clear()),
             ("`sources` is empty", |config| config.sources.clear()),
             ("a name of its own", |config| {
-                config.sources.push(config.sources[0].clone())
+                config.sources.push(config.sources[0].clone());
             }),
             ("beyond loopback", |config| {
                 config.listeners.http.address = Some("0.0.0.0:8181".into());

@@ -1,5 +1,6 @@
 //! Layers into a [`Config`], and back into text that says where every value came from.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::Value;
@@ -121,11 +122,11 @@ impl Loaded {
             };
             match value {
                 Value::Object(_) => {
-                    out.push_str(&format!("{indent}{name}:\n"));
+                    let _ = writeln!(out, "{indent}{name}:");
                     self.lines(&path, value, depth + 1, out);
                 }
                 Value::Array(items) if items.iter().any(Value::is_object) => {
-                    out.push_str(&format!("{indent}{name}:\n"));
+                    let _ = writeln!(out, "{indent}{name}:");
                     for (index, item) in items.iter().enumerate() {
                         self.lines(&format!("{path}[{index}]"), item, depth + 2, out);
                     }
@@ -135,7 +136,7 @@ impl Loaded {
                         Origin::Default => String::new(),
                         other => format!("  # {other}"),
                     };
-                    out.push_str(&format!("{indent}{name}: {leaf}{origin}\n"));
+                    let _ = writeln!(out, "{indent}{name}: {leaf}{origin}");
                 }
             }
         }

@@ -115,12 +115,12 @@ async fn run(
     let mut body = Vec::with_capacity(results.iter().map(Vec::len).sum::<usize>() + 64);
     json::raw(&mut body, "{\"evaluations\":");
     json::list(&mut body, &results, |out, result| {
-        out.extend_from_slice(result)
+        out.extend_from_slice(result);
     });
     json::raw(&mut body, "}");
     Ok(Some(Reply {
-        failed_open,
         revision,
+        failed_open,
         ..Reply::decision(body)
     }))
 }

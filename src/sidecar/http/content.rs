@@ -21,7 +21,7 @@ pub(super) async fn answer(
     request: Request<Incoming>,
 ) -> Response<Body> {
     let found = match prepare(handler, &request).await {
-        Ok(()) => look_up(handler, policy, client(request.uri().query())),
+        Ok(()) => look_up(handler, policy, client(request.uri().query()).as_deref()),
         Err(failure) => Err(failure),
     };
     match found {
@@ -54,11 +54,11 @@ async fn prepare(handler: &Handler, request: &Request<Incoming>) -> Result<(), F
 fn look_up(
     handler: &Handler,
     policy: PolicyId,
-    client: Option<String>,
+    client: Option<&str>,
 ) -> Result<Option<Reply>, Failure> {
     let now = handler.shared.clock.now();
     let mut worker = handler.worker.borrow_mut();
-    let found = worker.content(policy, client.as_deref(), now, |answered, content| {
+    let found = worker.content(policy, client, now, |answered, content| {
         content.map(|content| Reply {
             decision_id: Some(answered.decision_id),
             revision: Some(answered.snapshot.name.clone()),

@@ -1,5 +1,7 @@
 //! The admin listener.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use serde_json::json;
 
 use crate::support::Http;
@@ -103,4 +105,43 @@ fn it_refuses_what_it_does_not_know() {
         403,
         "permission_denied",
     );
+}
+
+#[test]
+fn beyond_this_machine_it_asks_for_the_token() {
+    let token = crate::support::scratch();
+    let file = token.path().join("token");
+    std::fs::write(&file, "open sesame\n").unwrap();
+    let anywhere = |token: Option<&str>| {
+        let mut environment = vec![
+            ("LICTOR_LISTENERS__ADMIN__ADDRESS", "0.0.0.0:0"),
+            ("LICTOR_LISTENERS__ADMIN__INSECURE_PLAINTEXT", "true"),
+        ];
+        environment.extend(token.map(|file| ("LICTOR_LISTENERS__ADMIN__TOKEN_FILE", file)));
+        let pod = Pod::empty_under(&environment);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, pod.admin.port()));
+        (pod, address)
+    };
+    let ask = |address, path: &str, authorization: &str| {
+        Http::tcp(address).send("GET", path, &[("authorization", authorization)], "")
+    };
+    let (_closed, address) = anywhere(None);
+    assert_eq!(ask(address, "/health/live", "").status, 200);
+    assert_eq!(ask(address, "/metrics", "").status, 200);
+    problem(
+        &ask(address, "/v1/status", "Bearer open sesame"),
+        403,
+        "permission_denied",
+    );
+
+    let (_guarded, address) = anywhere(file.to_str());
+    assert_eq!(ask(address, "/v1/status", "Bearer open sesame").status, 200);
+    for wrong in [
+        "",
+        "Bearer open",
+        "Bearer open sesames",
+        "Basic open sesame",
+    ] {
+        problem(&ask(address, "/v1/config", wrong), 401, "unauthenticated");
+    }
 }

@@ -25,6 +25,10 @@ fn admin(id: &str) -> Value {
     json!({"type": "user", "id": id, "properties": {"role": "admin"}})
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "reads well at the many calls"
+)]
 fn question(subject: Value, action: Value, resource: Value) -> Value {
     json!({"subject": subject, "action": action, "resource": resource})
 }

@@ -17,7 +17,7 @@ const GOOD: &str = r#"{"environment":"test"}"#;
 fn raw(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream
-        .set_read_timeout(Some(Duration::from_secs(60)))
+        .set_read_timeout(Some(Duration::from_mins(1)))
         .unwrap();
     // What is refused early may be cut off while it is sent.
     let _ = stream.write_all(bytes);
@@ -101,7 +101,7 @@ fn large_bodies_are_refused_without_being_read() {
     let mut chunked = format!("{head}transfer-encoding: chunked\r\n\r\n").into_bytes();
     for _ in 0..160 {
         chunked.extend_from_slice(b"10000\r\n");
-        chunked.extend_from_slice(&[b' '; 65_536]);
+        chunked.extend_from_slice(&vec![b' '; 65_536]);
         chunked.extend_from_slice(b"\r\n");
     }
     let mut stream = TcpStream::connect(pod.http).unwrap();
@@ -158,8 +158,10 @@ fn heads_are_bounded() {
         "y".repeat(40_000)
     );
     assert!(raw(pod.http, large.as_bytes()).starts_with("HTTP/1.1 431 "));
-    let many: String = (0..200).map(|index| format!("x-{index}: 1\r\n")).collect();
-    let many = format!("GET / HTTP/1.1\r\nhost: localhost\r\n{many}\r\n");
+    let many = format!(
+        "GET / HTTP/1.1\r\nhost: localhost\r\n{}\r\n",
+        "x-many: 1\r\n".repeat(200)
+    );
     assert!(raw(pod.http, many.as_bytes()).starts_with("HTTP/1.1 431 "));
     assert!(raw(pod.http, b"\x16\x03\x01 nonsense\r\n\r\n").starts_with("HTTP/1.1 400 "));
     assert_eq!(pod.post("/v1/validate", GOOD).status, 200);

@@ -125,7 +125,7 @@ fn an_end_lets_requests_finish() {
     let mut pod = Pod::deciding(POLICIES, "");
     let mut running = TcpStream::connect(pod.http).unwrap();
     running
-        .set_read_timeout(Some(Duration::from_secs(60)))
+        .set_read_timeout(Some(Duration::from_mins(1)))
         .unwrap();
     let head = format!(
         "POST /v1/validate HTTP/1.1\r\nhost: localhost\r\nx-request-id: last\r\ncontent-type: application/json\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",

@@ -28,7 +28,7 @@ impl Pod {
         let folder = scratch();
         prepare(&folder, extra);
         publish(&folder, 1, policies);
-        let mut pod = Self::start(folder);
+        let mut pod = Self::start(folder, &[]);
         pod.wait_ready();
         pod
     }
@@ -37,12 +37,21 @@ impl Pod {
     pub fn empty(extra: &str) -> Self {
         let folder = scratch();
         prepare(&folder, extra);
-        Self::start(folder)
+        Self::start(folder, &[])
     }
 
-    fn start(folder: tempfile::TempDir) -> Self {
+    /// Starts one that has no bundle, with further variables.
+    pub fn empty_under(environment: &[(&str, &str)]) -> Self {
+        let folder = scratch();
+        prepare(&folder, "");
+        Self::start(folder, environment)
+    }
+
+    fn start(folder: tempfile::TempDir, environment: &[(&str, &str)]) -> Self {
         let config = folder.path().join("sidecar.yaml");
-        let mut lictor = Lictor::spawn(lictor().args(["sidecar", "--config"]).arg(&config));
+        let mut command = lictor();
+        command.args(["sidecar", "--config"]).arg(&config);
+        let mut lictor = Lictor::spawn(command.envs(environment.iter().copied()));
         let http = lictor.address("http");
         let admin = lictor.address("admin");
         Self {
@@ -169,7 +178,7 @@ fn publish(folder: &tempfile::TempDir, number: u64, policies: &str) {
 
 /// Waits for a state with a deadline.
 pub fn eventually<T>(what: &str, mut state: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + std::time::Duration::from_secs(60);
+    let end = Instant::now() + std::time::Duration::from_mins(1);
     loop {
         if let Some(value) = state() {
             return value;
