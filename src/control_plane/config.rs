@@ -91,5 +91,5 @@ impl Config {
     /// The label of the originals.
     pub const CONSTITUTIONAL_HASH: &str = "cdd01ef066bc6cf2";
     /// Seven days.
-    pub const BUNDLE_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+    pub const BUNDLE_LIFE: Duration = Duration::from_hours(7 * 24);
 }

@@ -27,7 +27,7 @@ pub use make::{MakeError, Maker};
 /// The longest sleep: a job left by another process (`advance-number`) is found after at most this.
 const TICK: Duration = Duration::from_secs(5);
 const FIRST_RETRY: Duration = Duration::from_millis(500);
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
+const LONGEST_RETRY: Duration = Duration::from_mins(1);
 
 /// Turns jobs into served bundles.
 #[derive(Debug)]

@@ -130,14 +130,14 @@ impl Registry {
         caller: &Caller,
         key: &IdempotencyKey,
     ) -> Result<idempotency::Claim, RegistryError> {
-        let key = idempotency::Key {
+        let sent = idempotency::Sent {
             tenant: caller.tenant.clone(),
             subject: caller.subject.clone(),
             key: key.key.clone(),
             fingerprint: key.fingerprint.clone(),
         };
         let mut tx = self.store.write().await?;
-        let claim = idempotency::claim(&mut tx, &key, clock::now()).await?;
+        let claim = idempotency::claim(&mut tx, &sent, clock::now()).await?;
         tx.commit().await?;
         Ok(claim)
     }

@@ -354,7 +354,7 @@ insecure_no_auth: true
         };
         let config = loaded(WHOLE, &[flag]).unwrap();
         assert_eq!(config.listen.port(), 0);
-        assert_eq!(config.bundle_life, Duration::from_secs(3600));
+        assert_eq!(config.bundle_life, Duration::from_hours(1));
         assert_eq!(config.limits.body_bytes, 1024 * 1024);
         assert_eq!(config.anonymous_reads.unwrap().as_str(), "public");
         assert!(matches!(

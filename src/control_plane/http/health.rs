@@ -53,13 +53,13 @@ pub async fn details(State(app): State<App>) -> Response {
         (Some(_), 0) => "ok",
         (Some(_), _) => "failing",
     };
-    let score = match (status, publication) {
-        (StatusCode::OK, "ok") => 1.0,
-        (StatusCode::OK, _) => 0.5,
-        _ => 0.0,
+    let (score, word) = match (status, publication) {
+        (StatusCode::OK, "ok") => (1.0, word),
+        (StatusCode::OK, _) => (0.5, "degraded"),
+        _ => (0.0, word),
     };
     let body = json!({
-        "status": if score == 0.5 { "degraded" } else { word },
+        "status": word,
         "service": SERVICE,
         "version": env!("CARGO_PKG_VERSION"),
         "constitutionalHash": app.constitutional_hash,

@@ -38,6 +38,10 @@ pub fn policy(policy: &PolicyRow, constitutional_hash: &str) -> Value {
 
 /// A version. Its content stands as it was sent.
 #[derive(Debug, Serialize)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names are the wire's: the original's and the SDKs'"
+)]
 pub struct Version<'v> {
     version_id: String,
     id: String,

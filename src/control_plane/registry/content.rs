@@ -1,5 +1,7 @@
 //! What a version's content is, and whether it holds: the same code the sidecar runs checks it.
 
+use std::ffi::OsStr;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -264,7 +266,7 @@ fn rego(value: &Value) -> Result<Body, Vec<Fault>> {
             ("modules", Value::Object(members)) => {
                 for (path, text) in members {
                     match text.as_str() {
-                        Some(text) if path.ends_with(".rego") => {
+                        Some(text) if Path::new(path).extension() == Some(OsStr::new("rego")) => {
                             modules.insert(path.clone(), text.to_owned());
                         }
                         _ => faults.push(Fault::new(

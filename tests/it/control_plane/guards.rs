@@ -240,6 +240,12 @@ fn garbage_is_refused_by_name() {
         assert!(problem["detail"].is_string() && problem["errors"].is_array());
         assert_eq!(problem["error"]["message"], problem["detail"]);
     }
+}
+
+#[test]
+fn wrong_queries_types_and_sizes_are_refused() {
+    let mut plane = Plane::start();
+    let mut admin = plane.client("system_admin");
     for query in [
         "status=odd",
         "limit=-1",
@@ -286,11 +292,11 @@ fn garbage_is_refused_by_name() {
 fn it_refuses_to_start_where_that_would_open_something() {
     let plane = Plane::start();
     let config = std::fs::read_to_string(plane.file("control-plane.yaml")).unwrap();
-    let without_issuer: String = config
+    let kept: Vec<_> = config
         .lines()
         .filter(|line| !line.starts_with("identity"))
-        .map(|line| format!("{line}\n"))
         .collect();
+    let without_issuer = kept.join("\n");
     let refuse = |text: &str, flags: &[&str], word: &str| {
         let file = plane.file("changed.yaml");
         std::fs::write(&file, text).unwrap();

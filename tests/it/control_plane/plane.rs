@@ -123,10 +123,10 @@ fn spawn(folder: &std::path::Path, changes: &Changes) -> Lictor {
         at("content.pem"),
     );
     if !changes.lines.contains("insecure_no_auth") && !changes.lines.contains("identity") {
-        text.push_str(&format!(
+        text += &format!(
             "identity: {{issuers: [{{name: tests, audience: [lictor], public_key_file: {}}}]}}\n",
             at("token.pub")
-        ));
+        );
     }
     text.push_str(&changes.lines);
     let file = folder.join("control-plane.yaml");
@@ -195,7 +195,7 @@ impl Client {
     /// Waits for the bundle with at least this number.
     pub fn bundle(&mut self, number: u64) -> Answer {
         let mut tag = "\"none\"".to_owned();
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        let end = std::time::Instant::now() + std::time::Duration::from_mins(1);
         loop {
             let headers = [("if-none-match", tag.as_str()), ("prefer", "wait=20")];
             let answer = self.send(

@@ -13,7 +13,7 @@ pub const KEPT_SECONDS: i64 = 24 * 3600;
 
 /// A key as one caller sent it.
 #[derive(Clone, Debug)]
-pub struct Key {
+pub struct Sent {
     pub tenant: TenantId,
     pub subject: String,
     pub key: String,
@@ -37,7 +37,7 @@ pub enum Claim {
 /// Claims a key.
 pub async fn claim(
     connection: &mut SqliteConnection,
-    key: &Key,
+    sent: &Sent,
     now: Timestamp,
 ) -> Result<Claim, StoreError> {
     sqlx::query("DELETE FROM idempotency WHERE expires_at <= $1")
@@ -48,13 +48,13 @@ pub async fn claim(
         "SELECT fingerprint, claimed_until, reply FROM idempotency \
          WHERE tenant = $1 AND subject = $2 AND key = $3",
     )
-    .bind(key.tenant.as_str())
-    .bind(&key.subject)
-    .bind(&key.key)
+    .bind(sent.tenant.as_str())
+    .bind(&sent.subject)
+    .bind(&sent.key)
     .fetch_optional(&mut *connection)
     .await?;
     if let Some(row) = known {
-        if row.try_get::<String, _>("fingerprint")? != key.fingerprint {
+        if row.try_get::<String, _>("fingerprint")? != sent.fingerprint {
             return Ok(Claim::Reused);
         }
         if let Some(reply) = row.try_get("reply")? {
@@ -71,10 +71,10 @@ pub async fn claim(
          VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (tenant, subject, key) \
          DO UPDATE SET claim = excluded.claim, claimed_until = excluded.claimed_until",
     )
-    .bind(key.tenant.as_str())
-    .bind(&key.subject)
-    .bind(&key.key)
-    .bind(&key.fingerprint)
+    .bind(sent.tenant.as_str())
+    .bind(&sent.subject)
+    .bind(&sent.key)
+    .bind(&sent.fingerprint)
     .bind(&claim)
     .bind(nanos(now.plus_seconds(CLAIM_SECONDS)))
     .bind(nanos(now.plus_seconds(KEPT_SECONDS)))

@@ -66,7 +66,7 @@ pub async fn take(
 }
 
 /// Raises the tenant's number to `to`, if that is higher, and has the present content published under
-/// it. Answers the number before.
+/// it, unless nothing ever was: an empty bundle would decide where none does. Answers the number before.
 pub async fn advance(
     connection: &mut SqliteConnection,
     tenant: &TenantId,
@@ -82,7 +82,9 @@ pub async fn advance(
             .bind(wanted)
             .execute(&mut *connection)
             .await?;
-        insert_job(connection, tenant, to, stamp).await?;
+        if before > 0 {
+            insert_job(connection, tenant, to, stamp).await?;
+        }
     }
     Ok(before)
 }
