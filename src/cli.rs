@@ -22,6 +22,9 @@ Examples:
   lictor up                                  everything in one process, to try it
   lictor up --data-dir ./lictor-data         the same, kept for the next run
   lictor sidecar --config sidecar.yaml       the sidecar of one pod
+  lictor control-plane --config plane.yaml   the control plane
+  lictor key generate --help                 key pairs and keyrings
+  lictor bundle build --help                 signed bundles from a folder of policies
   lictor completions bash > lictor.bash      completion for your shell
 
 `lictor <command> --help` shows the options of a command, with examples.";

@@ -47,7 +47,7 @@ impl Default for Settings {
         Self {
             ca_file: None,
             connect_timeout: Duration::from_secs(5),
-            pool_idle_timeout: Duration::from_secs(60),
+            pool_idle_timeout: Duration::from_mins(1),
             pool_max_idle: 64,
         }
     }

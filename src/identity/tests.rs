@@ -25,7 +25,7 @@ fn settings(seed: u8) -> Settings {
         issuers: vec![TrustedIssuer {
             name: "tests".into(),
             audience: vec!["lictor".into(), "other".into()],
-            usage: Default::default(),
+            usage: super::KeyUse::default(),
             keys: vec![TrustedKey {
                 kid: Some("k1".into()),
                 public_key: STANDARD.encode(key(seed).verifying_key()),

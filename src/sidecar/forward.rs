@@ -30,7 +30,7 @@ use metrics::Metrics;
 const ATTEMPTS: u32 = 3;
 
 /// The longest that a caller may ask the control plane to wait, on top of the deadline.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// Where requests go and what they may cost.
 #[derive(Clone, Debug)]

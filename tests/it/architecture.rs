@@ -239,7 +239,7 @@ fn the_rules_see_every_kind_of_path() {
         "mod inner { use super::super::other::T; }",
         "use std::time::Duration;",
         "mod http; use http::Rules;",
-        "use super::http; fn f() { http::Rules::new(); }",
+        "use super::http::{self, X}; fn f() { http::Rules::new(); }",
         "#[cfg(test)] mod tests { use crate::sidecar::T; }",
         "/// See [`crate::sidecar`].\nfn f() {}",
     ];

@@ -162,7 +162,10 @@ fn the_programs_beside_each_other_refuse_what_is_not_theirs() {
     assert_eq!(control_plane.get("/api/v1/policies/").status, 401);
     let mut sidecar = Http::tcp(address("sidecar"));
     assert_eq!(sidecar.get("/api/v1/policies/").status, 401);
-    let forged = [("authorization", "Bearer a.b.c")];
+    let forged = [
+        ("authorization", "Bearer a.b.c"),
+        ("content-type", "application/json"),
+    ];
     let answer = sidecar.send("POST", "/v1/validate", &forged, "{}");
     assert_eq!(answer.status, 401, "{}", answer.text());
     assert_eq!(sidecar.get("/nonsense").status, 404);

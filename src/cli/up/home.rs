@@ -63,7 +63,8 @@ fn make_private(folder: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot look at `{shown}`"))?
         .permissions()
         .mode();
-    if mode & 0o077 == 0 {
+    let open_to_others = mode & 0o077;
+    if open_to_others == 0 {
         return Ok(());
     }
     let mut entries =

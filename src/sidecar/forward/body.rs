@@ -148,7 +148,7 @@ impl Body for Streamed {
     fn size_hint(&self) -> SizeHint {
         match &self.reading {
             Some(body) => body.size_hint(),
-            None => self.source.size.clone(),
+            None => self.source.size,
         }
     }
 }

@@ -95,16 +95,16 @@ impl Reader {
         let mut absolute: Vec<String> = Vec::new();
         for (place, segment) in path.iter().enumerate() {
             match segment.as_str() {
-                "self" if place == 0 => absolute = self.inside(&self.module),
+                "self" if place == 0 => absolute = self.here(),
                 "super" if place == 0 => {
-                    absolute = self.inside(&self.module);
+                    absolute = self.here();
                     absolute.pop();
                 }
                 "super" => drop(absolute.pop()),
                 "lictor" if place == 0 => absolute.push("crate".into()),
                 "self" => {}
                 child if place == 0 && self.children.iter().any(|known| known == child) => {
-                    absolute = self.inside(&self.module);
+                    absolute = self.here();
                     absolute.push(child.to_owned());
                 }
                 other => absolute.push(other.to_owned()),
@@ -113,9 +113,9 @@ impl Reader {
         self.paths.push(absolute);
     }
 
-    fn inside(&self, module: &[String]) -> Vec<String> {
+    fn here(&self) -> Vec<String> {
         std::iter::once("crate".to_owned())
-            .chain(module.iter().cloned())
+            .chain(self.module.iter().cloned())
             .collect()
     }
 
@@ -144,7 +144,9 @@ impl Reader {
         before.push(last.clone());
         self.keep(&before.clone());
         before.pop();
-        if ours {
+        if ours && last == "self" {
+            self.imported.extend(before.last().cloned());
+        } else if ours {
             self.imported.push(last);
         }
     }

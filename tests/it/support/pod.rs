@@ -15,7 +15,7 @@ use super::{Answer, Http, Lictor, lictor, scratch};
 
 pub const TENANT: &str = "acme";
 pub const HASH: &str = "cdd01ef066bc6cf2";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What sidecars of one pod share.
 #[derive(Debug)]

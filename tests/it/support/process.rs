@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// How long a state may take to come about; generous, since machines are slow and shared.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A command of the binary, with nothing of ours from the environment.
 pub fn lictor() -> Command {
