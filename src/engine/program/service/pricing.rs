@@ -1,12 +1,15 @@
 //! PRICING: the SLA an enterprise price must come with, a free tier, and the highest rates.
 
+use bumpalo::Bump;
+use bumpalo::collections::String as BumpString;
+
 use crate::engine::Value;
 use crate::engine::program::run::written;
 use crate::engine::program::validation::Finding;
 use crate::policy::Pricing;
 
-use super::Findings;
 use super::slots::{Service, WrongType};
+use super::{Findings, folded};
 
 /// A compiled rule.
 #[derive(Debug)]
@@ -114,7 +117,7 @@ impl Maximum {
         let Some(Value::String(unit)) = tier.member("unit") else {
             return Ok(());
         };
-        let Some(units) = units(unit, self.unit) else {
+        let Some(units) = units(unit, self.unit, service.arena()) else {
             return Ok(());
         };
         let rate = match tier.member("rate") {
@@ -150,17 +153,17 @@ fn is_free(tier: &Value<'_>) -> bool {
 }
 
 /// How many tokens or requests a price is for: `1k tokens` 1000, `request` 1; None for any other unit.
-fn units(unit: &str, noun: &str) -> Option<f64> {
-    let unit = unit.to_ascii_lowercase();
+fn units(unit: &str, noun: &str, arena: &Bump) -> Option<f64> {
+    let unit = folded(unit, arena);
     if !unit.contains(noun) {
         return None;
     }
-    let digits: String = unit
+    let digits = unit
         .chars()
         .skip_while(|c| !c.is_ascii_digit())
         .take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ',' | '_'))
-        .filter(|c| !matches!(c, ',' | '_'))
-        .collect();
+        .filter(|c| !matches!(c, ',' | '_'));
+    let digits = BumpString::from_iter_in(digits, arena);
     // A price for nothing is taken as a price for one.
     let count = digits
         .parse()
@@ -192,7 +195,11 @@ fn units(unit: &str, noun: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::units;
+    use bumpalo::Bump;
+
+    fn units(unit: &str, noun: &str) -> Option<f64> {
+        super::units(unit, noun, &Bump::new())
+    }
 
     #[test]
     fn units_are_normalised() {

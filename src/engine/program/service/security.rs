@@ -156,9 +156,12 @@ fn fact<'a>(
 fn tls_version(value: &Value<'_>) -> Option<i32> {
     match value {
         Value::String(text) => {
-            let text = text.trim().to_ascii_lowercase();
-            let text = text.strip_prefix("tls").unwrap_or(&text).trim_start();
-            let text = text.strip_prefix('v').unwrap_or(text).trim_start();
+            let text = text.trim();
+            let named = text
+                .get(..3)
+                .is_some_and(|name| name.eq_ignore_ascii_case("tls"));
+            let text = text.get(if named { 3 } else { 0 }..)?.trim_start();
+            let text = text.strip_prefix(['v', 'V']).unwrap_or(text).trim_start();
             whole_version(text.parse().ok()?)
         }
         other => whole_version(other.as_number()?),
