@@ -126,7 +126,7 @@ impl Program {
         let (ruling, ruled) = run.access_rules(asked)?;
         let caller = Caller {
             id: asked.subject_id,
-            roles: &asked.service_roles,
+            roles: asked.service_roles,
             address: asked.address,
         };
         let Verdict {

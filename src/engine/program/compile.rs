@@ -188,7 +188,7 @@ impl Build {
         self.program.versions.push(Version {
             id: document.metadata.id.to_string(),
             name: document.metadata.name.clone(),
-            version: document.metadata.version.to_string(),
+            number: document.metadata.version.to_string(),
             gate,
             variables,
         });

@@ -118,7 +118,7 @@ impl Build {
                     version,
                     severity: policy.severity,
                     matches: Vec::new(),
-                    checks: Checks::Service(service),
+                    checks: Checks::Service(Box::new(service)),
                 }),
                 Err(message) => self.error(&policy.place, message),
             }

@@ -13,6 +13,9 @@ use super::compile::Build;
 use super::experiment::{Choice, Experiment, Which};
 use super::version::Gate;
 
+/// Documents with their content hashes.
+type Documents = [(Document, Arc<str>)];
+
 /// Roots that `key` and `audience` may name.
 const ROOTS: &[Root] = &[
     Root::Input,
@@ -95,7 +98,7 @@ impl Build {
     /// Which experiment claims which policy.
     pub fn claims(
         &mut self,
-        documents: &[(Document, Arc<str>)],
+        documents: &Documents,
         policies: &HashMap<PolicyId, Vec<usize>>,
     ) -> HashMap<PolicyId, Claim> {
         let mut claims = HashMap::new();
@@ -154,7 +157,7 @@ impl Build {
         document: &Document,
         name: &str,
         claim: &Claim,
-        (documents, of_policy): (&[(Document, Arc<str>)], Option<&Vec<usize>>),
+        (documents, of_policy): (&Documents, Option<&Vec<usize>>),
     ) {
         for version in claim.versions.iter().flatten() {
             if find(documents, of_policy.map_or(&[], Vec::as_slice), version).is_none() {
@@ -169,7 +172,7 @@ impl Build {
     /// How the versions of an active policy are chosen, where they are; adds those that can decide beside it.
     pub fn choice(
         &mut self,
-        documents: &[(Document, Arc<str>)],
+        documents: &Documents,
         active: usize,
         of_policy: &[usize],
         claim: Option<&Claim>,
@@ -233,11 +236,7 @@ impl Build {
     }
 }
 
-fn find(
-    documents: &[(Document, Arc<str>)],
-    of_policy: &[usize],
-    version: &semver::Version,
-) -> Option<usize> {
+fn find(documents: &Documents, of_policy: &[usize], version: &semver::Version) -> Option<usize> {
     of_policy.iter().copied().find(|position| {
         documents
             .get(*position)
@@ -246,7 +245,7 @@ fn find(
 }
 
 /// The newest version of a group that is being tested.
-fn testing(documents: &[(Document, Arc<str>)], of_policy: &[usize], group: Group) -> Option<usize> {
+fn testing(documents: &Documents, of_policy: &[usize], group: Group) -> Option<usize> {
     of_policy.iter().copied().find(|position| {
         documents.get(*position).is_some_and(|(document, _)| {
             document.metadata.status == VersionStatus::Testing

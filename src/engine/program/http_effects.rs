@@ -183,7 +183,7 @@ impl<'a> Run<'a> {
             let mut json = BumpString::new_in(self.arena);
             // Writing to memory does not fail.
             let _ = write_json(&mut json, &value);
-            metadata.push((name.as_str(), &*json.into_bump_str()));
+            metadata.push((name.as_str(), json.into_bump_str()));
         }
         Ok(Some(metadata.into_bump_slice()))
     }

@@ -65,19 +65,16 @@ impl Index {
     }
 
     fn field(&mut self, slot: Slot) -> &mut Field {
-        let index = match self.fields.iter().position(|field| field.slot == slot) {
-            Some(index) => index,
-            None => {
-                self.fields.push(Field {
-                    slot,
-                    strings: HashMap::new(),
-                    scalars: HashMap::new(),
-                    absent: Vec::new(),
-                });
-                self.fields.len() - 1
-            }
-        };
-        #[expect(clippy::indexing_slicing, reason = "found or pushed just above")]
+        let known = self.fields.iter().position(|field| field.slot == slot);
+        let index = known.unwrap_or(self.fields.len());
+        if known.is_none() {
+            self.fields.push(Field {
+                slot,
+                strings: HashMap::new(),
+                scalars: HashMap::new(),
+                absent: Vec::new(),
+            });
+        }
         &mut self.fields[index]
     }
 
@@ -144,7 +141,7 @@ fn double(value: f64) -> Option<Scalar> {
     const EXACT: f64 = 1e38;
     if value.is_nan() {
         None
-    } else if value.trunc() == value && value.abs() < EXACT {
+    } else if value.fract() == 0.0 && value.abs() < EXACT {
         Some(Scalar::Int(value as i128))
     } else {
         Some(Scalar::Double(value.to_bits()))

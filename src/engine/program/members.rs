@@ -47,6 +47,11 @@ fn is_name(raw: &[u8], name: &str) -> bool {
         == Some(name.as_bytes())
 }
 
+/// Whether a byte comes after a number or a word, not within it.
+const fn ends_scalar(byte: u8) -> bool {
+    matches!(byte, b'}' | b']' | b',') || byte.is_ascii_whitespace()
+}
+
 struct Scan<'t> {
     text: &'t [u8],
     at: usize,
@@ -109,7 +114,7 @@ impl<'t> Scan<'t> {
                     continue;
                 }
                 b'{' | b'[' => depth += 1,
-                b'}' | b']' if depth == 0 => return,
+                byte if depth == 0 && ends_scalar(byte) => return,
                 b'}' | b']' => {
                     depth -= 1;
                     if depth == 0 {
@@ -117,8 +122,6 @@ impl<'t> Scan<'t> {
                         return;
                     }
                 }
-                b',' if depth == 0 => return,
-                byte if depth == 0 && byte.is_ascii_whitespace() => return,
                 _ => {}
             }
             self.at += 1;

@@ -67,13 +67,10 @@ impl PathTemplate {
                 capture(name, rest);
                 return true;
             }
-            let (part, next) = match rest.split_once('/') {
-                Some((part, next)) => (part, next),
-                None => {
-                    ended = true;
-                    (rest, "")
-                }
-            };
+            let (part, next) = rest.split_once('/').unwrap_or_else(|| {
+                ended = true;
+                (rest, "")
+            });
             match segment {
                 Segment::Literal(text) if text == part => {}
                 Segment::Capture(name) if !part.is_empty() => capture(name, part),

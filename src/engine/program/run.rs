@@ -188,7 +188,7 @@ impl<'a> Run<'a> {
             self.considered.push(Consideration {
                 policy_id: &policy.id,
                 policy_name: &policy.name,
-                version: &policy.version,
+                version: &policy.number,
                 place,
                 matched,
                 condition,

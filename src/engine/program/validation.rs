@@ -41,7 +41,7 @@ pub(super) struct ValidationProgram {
 #[derive(Debug)]
 pub(super) enum Checks {
     Rules(Vec<Rule>),
-    Service(Service),
+    Service(Box<Service>),
 }
 
 /// One validation of a ValidationPolicy.

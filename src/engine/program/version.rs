@@ -14,7 +14,7 @@ pub(super) struct VersionId(pub u32);
 pub(super) struct Version {
     pub id: String,
     pub name: Arc<str>,
-    pub version: String,
+    pub number: String,
     pub gate: Gate,
     pub variables: Variables,
 }

@@ -115,7 +115,7 @@ pub(in crate::engine::program) struct WrongType {
 
 impl WrongType {
     /// The violation that it is: what cannot be read cannot comply.
-    pub fn finding<'a>(self, arena: &'a Bump) -> Finding<'a> {
+    pub fn finding(self, arena: &Bump) -> Finding<'_> {
         let Self { field, expected } = self;
         Finding {
             field,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::canonical_request::canonical_request;
+use crate::model::AccessReason;
 
 const RULES: &str = r#"
 apiVersion: lictor.dev/v1
@@ -87,27 +88,30 @@ fn ask(
     };
     let answer = program.http(&request, &context, &scratch).unwrap();
     assert_eq!(answer.access.allowed, answer.status == 200);
-    let mut out = answer.status.to_string();
-    use crate::model::AccessReason as R;
-    if let R::Allowed { rule, .. } | R::Denied { rule, .. } = answer.access.reason {
-        out += &format!(" {rule}");
+    let mut out = vec![answer.status.to_string()];
+    if let AccessReason::Allowed { rule, .. } | AccessReason::Denied { rule, .. } =
+        answer.access.reason
+    {
+        out.push(rule.to_owned());
     }
-    for header in answer.set_headers {
-        out += &format!(" +{}={}", header.name, header.value);
-    }
-    for name in answer.remove_headers {
-        out += &format!(" -{name}");
-    }
-    for header in answer.response_headers {
-        out += &format!(" >{}={}", header.name, header.value);
-    }
-    for (name, json) in answer.metadata {
-        out += &format!(" {name}:{json}");
-    }
-    if let Some(body) = answer.body {
-        out += &format!(" {body}");
-    }
-    out
+    let named =
+        |sign: &str, header: &HttpHeader<'_>| format!("{sign}{}={}", header.name, header.value);
+    out.extend(answer.set_headers.iter().map(|header| named("+", header)));
+    out.extend(answer.remove_headers.iter().map(|name| format!("-{name}")));
+    out.extend(
+        answer
+            .response_headers
+            .iter()
+            .map(|header| named(">", header)),
+    );
+    out.extend(
+        answer
+            .metadata
+            .iter()
+            .map(|(name, json)| format!("{name}:{json}")),
+    );
+    out.extend(answer.body.map(str::to_owned));
+    out.join(" ")
 }
 
 #[test]

@@ -56,7 +56,8 @@ fn input() -> impl Strategy<Value = String> {
 
 fn yaml(policies: &[Vec<String>]) -> String {
     let documents = policies.iter().enumerate().map(|(index, items)| {
-        let items: String = items.iter().map(|item| format!("    - '{item}'\n")).collect();
+        let items: Vec<String> = items.iter().map(|item| format!("    - '{item}'\n")).collect();
+        let items = items.concat();
         let matches = if items.is_empty() { String::new() } else { format!("  match:\n{items}") };
         format!(
             "apiVersion: lictor.dev/v1\nkind: ValidationPolicy\nmetadata: {{name: p{index}}}\nspec:\n  type: X\n  \
