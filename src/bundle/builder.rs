@@ -200,7 +200,7 @@ impl Builder {
             None => String::new(),
         };
         let owning = |(name, _): &&(String, Vec<u8>)| {
-            name.ends_with(".rego") || name::base(name) == "data.json"
+            name::extension(name) == "rego" || name::base(name) == "data.json"
         };
         let mut folders: Vec<String> = self
             .files
@@ -231,7 +231,7 @@ fn check_file(name: &str, bytes: &[u8]) -> Result<(), BuildError> {
         "policy.wasm" | "plan.json" => return Err(invalid(name, "is nothing that Lictor runs")),
         _ => {}
     }
-    if name.ends_with(".json") {
+    if name::extension(name) == "json" {
         json::parse(bytes).map_err(|error| invalid(name, &error.to_string()))?;
     }
     Ok(())

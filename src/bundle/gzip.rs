@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn limits_hold_for_both_forms() {
-        let bomb = member(&[0; 100_000]).unwrap();
+        let bomb = member(&vec![0; 100_000]).unwrap();
         assert!(
             split_first(&bomb, 99_999)
                 .unwrap_err()

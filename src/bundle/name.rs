@@ -37,6 +37,13 @@ pub(super) fn base(name: &str) -> &str {
     name.rsplit_once('/').map_or(name, |(_, base)| base)
 }
 
+/// The part behind the last dot of the base name; empty where there is none.
+pub(super) fn extension(name: &str) -> &str {
+    base(name)
+        .rsplit_once('.')
+        .map_or("", |(_, extension)| extension)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

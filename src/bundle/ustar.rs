@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn other_kinds_of_entries_are_refused() {
-        for flag in *b"\0123567xgLKS" {
+        for flag in *b"123567xgLKS\0" {
             let mut block = encode("a", 0).unwrap();
             block[156] = flag;
             let checksum = format!("{:06o}\0 ", checksum(&block));

@@ -95,7 +95,7 @@ fn what_is_wrong_is_said() {
         "no RFC 3339 time",
     );
     refused("\"*\"", "\"*\", \"kid\": \"b\"", "twice");
-    assert!(Keyring::parse(&[b' '; 1024 * 1024 + 1]).is_err());
+    assert!(Keyring::parse(&vec![b' '; 1024 * 1024 + 1]).is_err());
     for garbage in [&b""[..], b"{", b"\xff\xfe", b"[]", b"keys: &a [*a]"] {
         assert!(Keyring::parse(garbage).is_err());
     }

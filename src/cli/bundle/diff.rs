@@ -108,7 +108,7 @@ fn files(found: &Peek) -> BTreeMap<String, String> {
 
 fn report(old: &Peek, new: &Peek, policies: &Changes<Version>, files: &Changes<String>) -> Value {
     let listed = |versions: &BTreeMap<String, Version>| -> Vec<Value> {
-        versions.values().map(|version| shown(version)).collect()
+        versions.values().map(shown).collect()
     };
     let changed: Vec<Value> = policies
         .changed

@@ -38,33 +38,39 @@ impl Gathered {
     }
 
     /// Takes one entry.
-    pub(super) fn add(&mut self, manifest: &Manifest, entry: Entry<'_>) -> Result<(), LoadError> {
+    pub(super) fn add(
+        &mut self,
+        manifest: &Manifest,
+        mut entry: Entry<'_>,
+    ) -> Result<(), LoadError> {
         if self.places.is_empty() {
             let paths = manifest.policies.iter().map(|policy| policy.path.clone());
             self.places = paths.zip(0..).collect();
         }
         if let Some(&place) = self.places.get(entry.name) {
             return match manifest.policies.get(place) {
-                Some(policy) => self.add_policy(place, policy, entry),
+                Some(policy) => self.add_policy(place, policy, &mut entry),
                 None => Ok(()),
             };
         }
         let (folder, base) = entry.name.rsplit_once('/').unwrap_or(("", entry.name));
+        let extension = base.rsplit_once('.').map_or("", |(_, extension)| extension);
         match base {
             "data.json" if !entry.name.starts_with("lictor/") => {
-                self.add_data(manifest, folder, entry)
+                self.add_data(manifest, folder, &mut entry)
             }
             "data.yaml" | "data.yml" => {
                 let text = format!("`{}` is YAML; a build turns it into data.json", entry.name);
                 Err(invalid(text))
             }
-            _ if base.ends_with(".rego") => {
+            _ if extension == "rego" => {
                 self.rego_modules.push(entry.name.to_owned());
                 Ok(())
             }
-            _ if base.ends_with(".json") => {
+            _ if extension == "json" => {
                 let name = entry.name;
-                check_json(&content(entry)?).map_err(|error| invalid(format!("`{name}`: {error}")))
+                check_json(&content(&mut entry)?)
+                    .map_err(|error| invalid(format!("`{name}`: {error}")))
             }
             _ => Ok(()),
         }
@@ -84,7 +90,7 @@ impl Gathered {
         &mut self,
         manifest: &Manifest,
         folder: &str,
-        entry: Entry<'_>,
+        entry: &mut Entry<'_>,
     ) -> Result<(), LoadError> {
         if !manifest.owns(folder) {
             let text = format!(
@@ -102,7 +108,7 @@ impl Gathered {
         &mut self,
         place: usize,
         policy: &PolicyEntry,
-        entry: Entry<'_>,
+        entry: &mut Entry<'_>,
     ) -> Result<(), LoadError> {
         let bytes = content(entry)?;
         if self.check_hashes {
@@ -139,7 +145,7 @@ impl Gathered {
 }
 
 /// The whole entry. A reader that fails is the archive's fault, which the pass reports itself.
-fn content(entry: Entry<'_>) -> Result<Vec<u8>, LoadError> {
+fn content(entry: &mut Entry<'_>) -> Result<Vec<u8>, LoadError> {
     let mut bytes = Vec::new();
     match entry.reader.read_to_end(&mut bytes) {
         Ok(_) => Ok(bytes),

@@ -54,7 +54,7 @@ pub struct Recipe {
     pub append: String,
     // What it is held against.
     pub threshold: usize,
-    pub keys: Vec<Key>,
+    pub keys: Vec<Trusted>,
     pub now: String,
     pub expected_tenant: String,
     pub expected_hash: String,
@@ -114,7 +114,7 @@ pub struct Signer {
 /// An entry of the keyring.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Key {
+pub struct Trusted {
     pub kid: String,
     pub key: u8,
     #[serde(default)]
@@ -192,7 +192,7 @@ impl Default for Recipe {
             keys: ["a", "b"]
                 .into_iter()
                 .zip(1..)
-                .map(|(kid, key)| Key {
+                .map(|(kid, key)| Trusted {
                     kid: kid.to_owned(),
                     key,
                     revoked: false,
