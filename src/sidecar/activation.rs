@@ -41,7 +41,7 @@ use fetch::SyncRequest;
 use state::State;
 
 /// What a `POST /v1/sync` waits for at most.
-const SYNC_DEADLINE: Duration = Duration::from_secs(60);
+const SYNC_DEADLINE: Duration = Duration::from_mins(1);
 
 /// What activation needs to know; plain data.
 #[derive(Clone, Debug)]

@@ -104,17 +104,17 @@ impl Cache {
     pub fn prepare(&self) -> Result<(), PersistError> {
         let mut builder = fs::DirBuilder::new();
         let made = builder.recursive(true).mode(0o700).create(&self.dir);
-        made.map_err(|error| self.failed("create", &self.dir, error))?;
+        made.map_err(|error| failed("create", &self.dir, error))?;
         let narrowed = fs::metadata(&self.dir).and_then(|metadata| {
-            if metadata.permissions().mode() & 0o077 == 0 {
+            if metadata.permissions().mode() & 0o777 == 0o700 {
                 return Ok(());
             }
             fs::set_permissions(&self.dir, fs::Permissions::from_mode(0o700))
         });
-        narrowed.map_err(|error| self.failed("make private", &self.dir, error))?;
+        narrowed.map_err(|error| failed("make private", &self.dir, error))?;
         let _lock = self.lock()?;
         self.remove_abandoned()
-            .map_err(|error| self.failed("clean", &self.dir, error))
+            .map_err(|error| failed("clean", &self.dir, error))
     }
 
     /// Starts receiving an archive: into the folder, or into memory where that does not work.
@@ -141,7 +141,7 @@ impl Cache {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => Err(error),
         };
-        let archive = opened.map_err(|error| self.failed("read", &path, error))?;
+        let archive = opened.map_err(|error| failed("read", &path, error))?;
         Ok(Some(archive))
     }
 
@@ -214,12 +214,12 @@ impl Cache {
         };
         if let Err(error) = temporary.as_file().sync_all() {
             *archive.temporary() = Some(temporary);
-            return Err(self.failed("write", &path, error));
+            return Err(failed("write", &path, error));
         }
         failpoint::hit("archive_temp_written");
         if let Err(error) = temporary.persist(&path) {
             *archive.temporary() = Some(error.file);
-            return Err(self.failed("rename to", &path, error.error));
+            return Err(failed("rename to", &path, error.error));
         }
         self.sync_dir()?;
         failpoint::hit("archive_renamed");
@@ -233,13 +233,13 @@ impl Cache {
             number: mark.number,
             payload: hex::encode(mark.payload),
         })
-        .map_err(|error| self.failed("write", &path, error.into()))?;
+        .map_err(|error| failed("write", &path, error.into()))?;
         let temporary = self.written(&text, &path)?;
         let synced = temporary.as_file().sync_all();
-        synced.map_err(|error| self.failed("write", &path, error))?;
+        synced.map_err(|error| failed("write", &path, error))?;
         failpoint::hit("mark_temp_written");
         let renamed = temporary.persist(&path);
-        renamed.map_err(|error| self.failed("rename to", &path, error.error))?;
+        renamed.map_err(|error| failed("rename to", &path, error.error))?;
         self.sync_dir()?;
         failpoint::hit("mark_renamed");
         Ok(())
@@ -263,7 +263,7 @@ impl Cache {
             file.write_all(content)?;
             Ok(file)
         });
-        written.map_err(|error| self.failed("write", target, error))
+        written.map_err(|error| failed("write", target, error))
     }
 
     /// A temporary file that its own lock protects against [`Cache::prepare`] of another process. Made under the
@@ -312,12 +312,12 @@ impl Cache {
             .open(&path);
         let locked = opened.and_then(|file| lock_within(&file, LOCK_DEADLINE).map(|()| file));
         let lock = locked.map(|file| Lock { _file: file });
-        lock.map_err(|error| self.failed("lock", &path, error))
+        lock.map_err(|error| failed("lock", &path, error))
     }
 
     fn sync_dir(&self) -> Result<(), PersistError> {
         let synced = File::open(&self.dir).and_then(|dir| dir.sync_all());
-        synced.map_err(|error| self.failed("sync", &self.dir, error))
+        synced.map_err(|error| failed("sync", &self.dir, error))
     }
 
     fn archive_path(&self) -> PathBuf {
@@ -327,13 +327,13 @@ impl Cache {
     fn mark_path(&self) -> PathBuf {
         self.dir.join(format!("{}.mark", self.tenant))
     }
+}
 
-    fn failed(&self, action: &'static str, path: &Path, source: io::Error) -> PersistError {
-        PersistError::Io {
-            action,
-            path: path.to_owned(),
-            source,
-        }
+fn failed(action: &'static str, path: &Path, source: io::Error) -> PersistError {
+    PersistError::Io {
+        action,
+        path: path.to_owned(),
+        source,
     }
 }
 

@@ -55,7 +55,7 @@ pub enum Location {
 /// A source at work.
 #[derive(Debug)]
 pub enum Source {
-    Http(http::HttpSource),
+    Http(Box<http::HttpSource>),
     File(file::FileSource),
 }
 
@@ -166,13 +166,13 @@ impl Source {
                     ca_file: ca_file.clone(),
                     ..wire::Settings::default()
                 };
-                Ok(Self::Http(http::HttpSource {
+                Ok(Self::Http(Box::new(http::HttpSource {
                     client: Client::new(&client, handle)?,
                     url: url.clone(),
                     token_file: token_file.clone(),
                     wait: *wait,
                     poll: settings.poll,
-                }))
+                })))
             }
             Location::File { path } => {
                 let source = file::FileSource::new(path.clone(), tenant.clone());

@@ -98,7 +98,7 @@ async fn fetch(
     activator
         .status
         .update_source(activator.name(index), |report| {
-            report.last_attempt = Some(now)
+            report.last_attempt = Some(now);
         });
     let conditions = activator.lock().conditions(index);
     let receiving = Arc::clone(activator);

@@ -56,7 +56,7 @@ impl Activator {
     /// Takes the file as it is now. A file that cannot be used changes nothing and is shown. Blocks.
     pub(super) fn reload_keyring(&self) {
         match read(&self.settings.keyring) {
-            Ok(keyring) => self.replace_keyring(Arc::new(keyring)),
+            Ok(keyring) => self.replace_keyring(&Arc::new(keyring)),
             Err(error) => {
                 let detail = error_chain(&error);
                 tracing::error!(detail, "keyring not reloaded, the old one stays in force");
@@ -67,20 +67,20 @@ impl Activator {
     }
 
     /// The active bundle ends or decides again at once; rejected bundles get another chance.
-    fn replace_keyring(&self, keyring: Arc<Keyring>) {
+    fn replace_keyring(&self, keyring: &Arc<Keyring>) {
         let now = self.clock.now();
         loop {
             let before = self.lock().active.clone();
             let trusted = before
                 .as_ref()
-                .map(|active| self.trust(active, &keyring, now));
+                .map(|active| self.trust(active, keyring, now));
             let mut state = self.lock();
             let same = state.active.as_ref().map(|active| active.digest)
                 == before.as_ref().map(|active| active.digest);
             if !same {
                 continue; // another bundle became active meanwhile
             }
-            state.keyring = Arc::clone(&keyring);
+            state.keyring = Arc::clone(keyring);
             state.keyring_generation += 1;
             if let (Some(active), Some((signers, until))) = (&mut state.active, trusted) {
                 active.signers = signers;
@@ -97,7 +97,7 @@ impl Activator {
             break;
         }
         self.status.update(|status| {
-            report(&mut status.keyring, &keyring, now);
+            report(&mut status.keyring, keyring, now);
             for source in &mut status.sources {
                 source.rejected = None;
             }

@@ -269,7 +269,7 @@ impl Activator {
     fn show_failure(&self, source: usize, failure: Failure) {
         self.count_failure(failure.step, failure.code);
         self.status.update_source(self.name(source), |report| {
-            report.last_error = Some(failure)
+            report.last_error = Some(failure);
         });
     }
 

@@ -211,7 +211,7 @@ impl Activator {
                     "the mark is unreadable, only the source is believed"
                 );
                 self.status.update(|report| {
-                    report.cache.error = Some(format!("unreadable mark: {detail}"))
+                    report.cache.error = Some(format!("unreadable mark: {detail}"));
                 });
                 None
             }

@@ -75,13 +75,10 @@ impl Activator {
                 return;
             };
             let word = ended.map(ended_word);
-            if bundle.ended != word {
-                match word {
-                    Some(word) => {
-                        tracing::error!(revision, "active bundle stopped deciding: {word}")
-                    }
-                    None => tracing::info!(revision, "active bundle decides again"),
-                }
+            match word {
+                _ if bundle.ended == word => {}
+                Some(word) => tracing::error!(revision, "active bundle stopped deciding: {word}"),
+                None => tracing::info!(revision, "active bundle decides again"),
             }
             if soon && !bundle.expires_soon {
                 tracing::warn!(revision, "less than a quarter of the bundle's life is left");

@@ -22,7 +22,7 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(30);
 /// Between two pieces of the body.
 const PIECE_DEADLINE: Duration = Duration::from_secs(30);
 /// For a whole body.
-const BODY_DEADLINE: Duration = Duration::from_secs(600);
+const BODY_DEADLINE: Duration = Duration::from_mins(10);
 const MAX_REDIRECTS: usize = 3;
 /// A token is a few kilobytes at most.
 const TOKEN_LIMIT: u64 = 64 * 1024;
