@@ -7,10 +7,13 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use lictor::bundle::{Keyring, SigningKey};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::support::pod::{Pod, Sidecar, active_number, bundle, signing_key};
+use crate::attacks::forge::forge;
+use crate::attacks::recipe::{Recipe, cases};
+use crate::support::pod::{Pod, Sidecar, active_number, bundle, bundle_signed, signing_key};
 
 fn last_error(status: &Value) -> &Value {
     &status["sources"][0]["last_error"]
@@ -139,6 +142,8 @@ fn a_source_that_is_gone_slow_or_talks_rubbish_changes_nothing() {
     source.configure(&pod);
     let mut sidecar = pod.start();
     sidecar.wait_for_number(1);
+    let zeros = "0".repeat(64);
+    let lying = http(&format!("200 OK\r\netag: \"sha256:{zeros}\""), &bundle(2, "two"));
     let oversized = http("200 OK\r\ncontent-length: 99999999999", b"");
     let behaviours = [
         (Behaviour::Gone, "interrupted"),
@@ -155,6 +160,7 @@ fn a_source_that_is_gone_slow_or_talks_rubbish_changes_nothing() {
             Behaviour::Says(http("200 OK", b"not an archive")),
             "malformed",
         ),
+        (Behaviour::Says(lying), "digest_mismatch"),
         (Behaviour::Says(oversized), "too_large"),
         (
             Behaviour::Says(http("302 Found\r\nlocation: /again", b"")),
@@ -313,7 +319,7 @@ fn a_keyring_reload_ends_the_bundle_and_restores_it() {
     pod.put(&bundle(1, "one"));
     let mut sidecar = pod.start();
     sidecar.wait_for_number(1);
-    let stranger = lictor::bundle::SigningKey::from_seed("stranger", &[9; 32]);
+    let stranger = SigningKey::from_seed("stranger", &[9; 32]);
     pod.trust(&[&stranger]);
     sidecar.wait_for("the end", |status| {
         status["bundle"]["ended"] == "bundle_untrusted"
@@ -326,4 +332,70 @@ fn a_keyring_reload_ends_the_bundle_and_restores_it() {
     pod.trust(&[&stranger, &signing_key()]);
     sidecar.wait_for("the return", |status| status["bundle"]["ended"].is_null());
     still_decides(&mut sidecar);
+}
+
+/// What no running sidecar can meet, since it sets none of these limits (and hashes no file twice); the library's
+/// own test has them. The announced digest is among the sources above.
+const NOT_LIVE: [&str; 7] = [
+    "announced_digest",
+    "archive_too_large",
+    "below_minimum",
+    "file_too_large",
+    "too_many_files",
+    "total_too_large",
+    "wrong_file_hash",
+];
+
+/// The number that a running sidecar has while this attack is made.
+fn active_before(recipe: &Recipe) -> u64 {
+    recipe.running.or(recipe.mark).unwrap_or(1)
+}
+
+/// A sidecar that runs a bundle of its own, and trusts the attack's keys beside that bundle's two.
+fn attacked(recipe: &Recipe, keyring: Keyring) -> (Pod, Sidecar) {
+    let number = active_before(recipe);
+    let own = [signing_key(), SigningKey::from_seed("second", &[8; 32])];
+    let pod = Pod::new();
+    pod.trust_beside(keyring, &own);
+    pod.put(&bundle_signed(number, "one", &own.each_ref()));
+    let mut sidecar = pod.start();
+    sidecar.wait_for_number(number);
+    (pod, sidecar)
+}
+
+#[test]
+fn every_attack_on_a_running_sidecar_leaves_its_snapshot_and_says_why() {
+    let mut plain: Option<(Pod, Sidecar)> = None;
+    let mut tried = 0;
+    for mut case in cases() {
+        if NOT_LIVE.contains(&case.name.as_str()) {
+            continue;
+        }
+        let recipe = &mut case.attack.recipe;
+        recipe.shift_to(std::time::SystemTime::now());
+        let forged = forge(recipe);
+        let number = active_before(recipe);
+        // Those that need nothing of their own share one sidecar, which outlives them all.
+        let shared = number == 1 && Recipe::default().trusts_the_same(recipe);
+        let (pod, mut sidecar) = match plain.take().filter(|_| shared) {
+            Some(running) => running,
+            None => attacked(recipe, forged.keyring),
+        };
+        pod.put(&forged.archive);
+        assert_eq!(sidecar.sync().status, 200);
+        let status = sidecar.status();
+        let error = last_error(&status);
+        let failed = (error["step"].as_u64(), error["code"].as_str());
+        let expected = (Some(u64::from(case.attack.step)), Some(case.attack.code.as_str()));
+        assert_eq!(failed, expected, "{}: {status:#}", case.name);
+        assert!(!error["detail"].as_str().unwrap().is_empty(), "{}", case.name);
+        let logged = |line: &Value| line.to_string().contains(case.attack.code.as_str());
+        assert!(sidecar.process.log().iter().any(logged), "{}: not in the log", case.name);
+        assert_eq!(sidecar.decide(), (number, "one".to_owned()), "{}", case.name);
+        if shared {
+            plain = Some((pod, sidecar));
+        }
+        tried += 1;
+    }
+    assert_eq!(tried + NOT_LIVE.len(), cases().len(), "the list names what is no attack");
 }

@@ -1,7 +1,9 @@
 //! What an attack's folder says: a bundle in a few words, and what it is held against.
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use lictor::model::Timestamp;
 use lictor::policy::{Format, to_json};
 use serde::Deserialize;
 
@@ -112,7 +114,7 @@ pub struct Signer {
 }
 
 /// An entry of the keyring.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trusted {
     pub kid: String,
@@ -217,6 +219,38 @@ impl Default for Recipe {
             wrong_hash: None,
         }
     }
+}
+
+impl Recipe {
+    /// Moves every moment so that the recipe's `now` is this one: a running program has its own clock. What is
+    /// refused for being too early is moved half a minute further, to be too early still when it arrives.
+    pub fn shift_to(&mut self, now: SystemTime) {
+        let seconds = now.duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+        let was = moment(&self.now);
+        let too_early = moment(&self.issued_at) > was
+            || self.keys.iter().any(|key| {
+                let start = key.not_before.as_deref();
+                start.is_some_and(|start| moment(start) > was)
+            });
+        let shift = seconds - was.unix_seconds() + if too_early { 30 } else { 0 };
+        let move_by = |text: &mut String| *text = moment(text).plus_seconds(shift).to_string();
+        move_by(&mut self.now);
+        move_by(&mut self.issued_at);
+        move_by(&mut self.expires_at);
+        for key in &mut self.keys {
+            key.not_before.as_mut().map(move_by);
+            key.not_after.as_mut().map(move_by);
+        }
+    }
+
+    /// Whether two recipes are held against the same keyring.
+    pub fn trusts_the_same(&self, other: &Self) -> bool {
+        self.threshold == other.threshold && self.keys == other.keys
+    }
+}
+
+fn moment(text: &str) -> Timestamp {
+    Timestamp::parse(text).unwrap()
 }
 
 /// `attack.yaml`: a recipe with what is to become of it.

@@ -1,5 +1,6 @@
 //! A pod: one folder with a keyring, a source file and a cache, and sidecars started on it.
 
+use std::borrow::Borrow;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -44,20 +45,25 @@ impl Pod {
         self.dir.path().join(name)
     }
 
-    /// Writes the keyring.
+    /// Writes a keyring of these keys.
     pub fn trust(&self, keys: &[&SigningKey]) {
-        let keys = keys.iter().map(|key| Key {
+        let keyring = Keyring {
+            threshold: 1,
+            keys: Vec::new(),
+        };
+        self.trust_beside(keyring, keys);
+    }
+
+    /// Writes this keyring with further keys.
+    pub fn trust_beside<K: Borrow<SigningKey>>(&self, mut keyring: Keyring, keys: &[K]) {
+        keyring.keys.extend(keys.iter().map(Borrow::borrow).map(|key| Key {
             kid: key.kid.clone(),
             public_key: key.public_key(),
             tenants: None,
             not_before: None,
             not_after: None,
             revoked: false,
-        });
-        let keyring = Keyring {
-            threshold: 1,
-            keys: keys.collect(),
-        };
+        }));
         replace(&self.path("keyring.yaml"), keyring.to_yaml().as_bytes());
     }
 
@@ -201,6 +207,11 @@ pub fn signing_key() -> SigningKey {
 
 /// A bundle with two policies, each of which refuses everything with `word`.
 pub fn bundle(number: u64, word: &str) -> Vec<u8> {
+    bundle_signed(number, word, &[&signing_key()])
+}
+
+/// The same, signed with these keys.
+pub fn bundle_signed(number: u64, word: &str, keys: &[&SigningKey]) -> Vec<u8> {
     let now = Timestamp::from_unix_seconds(
         std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
@@ -235,7 +246,7 @@ pub fn bundle(number: u64, word: &str) -> Vec<u8> {
         };
         builder.policy(entry, content);
     }
-    builder.build(&[&signing_key()]).unwrap()
+    builder.build(keys).unwrap()
 }
 
 /// Never leaves a half-written file for a reader.
