@@ -143,7 +143,10 @@ fn a_source_that_is_gone_slow_or_talks_rubbish_changes_nothing() {
     let mut sidecar = pod.start();
     sidecar.wait_for_number(1);
     let zeros = "0".repeat(64);
-    let lying = http(&format!("200 OK\r\netag: \"sha256:{zeros}\""), &bundle(2, "two"));
+    let lying = http(
+        &format!("200 OK\r\netag: \"sha256:{zeros}\""),
+        &bundle(2, "two"),
+    );
     let oversized = http("200 OK\r\ncontent-length: 99999999999", b"");
     let behaviours = [
         (Behaviour::Gone, "interrupted"),
@@ -386,16 +389,36 @@ fn every_attack_on_a_running_sidecar_leaves_its_snapshot_and_says_why() {
         let status = sidecar.status();
         let error = last_error(&status);
         let failed = (error["step"].as_u64(), error["code"].as_str());
-        let expected = (Some(u64::from(case.attack.step)), Some(case.attack.code.as_str()));
+        let expected = (
+            Some(u64::from(case.attack.step)),
+            Some(case.attack.code.as_str()),
+        );
         assert_eq!(failed, expected, "{}: {status:#}", case.name);
-        assert!(!error["detail"].as_str().unwrap().is_empty(), "{}", case.name);
-        let logged = |line: &Value| line.to_string().contains(case.attack.code.as_str());
-        assert!(sidecar.process.log().iter().any(logged), "{}: not in the log", case.name);
-        assert_eq!(sidecar.decide(), (number, "one".to_owned()), "{}", case.name);
+        assert!(
+            !error["detail"].as_str().unwrap().is_empty(),
+            "{}",
+            case.name
+        );
+        let digest = hex::encode(Sha256::digest(&forged.archive));
+        let what = format!("the log line of {}", case.name);
+        sidecar.process.wait_for(&what, |process| {
+            let mut lines = process.log().into_iter().map(|line| line.to_string());
+            lines.find(|line| line.contains(&digest) && line.contains(&case.attack.code))
+        });
+        assert_eq!(
+            sidecar.decide(),
+            (number, "one".to_owned()),
+            "{}",
+            case.name
+        );
         if shared {
             plain = Some((pod, sidecar));
         }
         tried += 1;
     }
-    assert_eq!(tried + NOT_LIVE.len(), cases().len(), "the list names what is no attack");
+    assert_eq!(
+        tried + NOT_LIVE.len(),
+        cases().len(),
+        "the list names what is no attack"
+    );
 }

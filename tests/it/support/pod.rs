@@ -56,14 +56,16 @@ impl Pod {
 
     /// Writes this keyring with further keys.
     pub fn trust_beside<K: Borrow<SigningKey>>(&self, mut keyring: Keyring, keys: &[K]) {
-        keyring.keys.extend(keys.iter().map(Borrow::borrow).map(|key| Key {
-            kid: key.kid.clone(),
-            public_key: key.public_key(),
-            tenants: None,
-            not_before: None,
-            not_after: None,
-            revoked: false,
-        }));
+        keyring
+            .keys
+            .extend(keys.iter().map(Borrow::borrow).map(|key| Key {
+                kid: key.kid.clone(),
+                public_key: key.public_key(),
+                tenants: None,
+                not_before: None,
+                not_after: None,
+                revoked: false,
+            }));
         replace(&self.path("keyring.yaml"), keyring.to_yaml().as_bytes());
     }
 
