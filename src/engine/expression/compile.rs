@@ -64,7 +64,7 @@ impl Compiler<'_> {
         self.reach(expr, self.depth)?;
         let node = self.compile_kind(expr)?;
         self.depth -= 1;
-        Ok(self.fold(node))
+        Ok(fold(node))
     }
 
     /// Notes that the tree is `depth` deep.
@@ -80,7 +80,7 @@ impl Compiler<'_> {
     }
 
     fn compile_kind(&mut self, expr: &IdedExpr) -> Compiled {
-        if let Some(node) = self.path(expr)? {
+        if let Some(node) = self.path(expr) {
             return Ok(node);
         }
         match &expr.expr {
@@ -217,35 +217,33 @@ impl Compiler<'_> {
     }
 
     /// A path of the request as a slot; None for anything else.
-    fn path(&mut self, expr: &IdedExpr) -> Result<Option<Node>, Problem> {
+    fn path(&mut self, expr: &IdedExpr) -> Option<Node> {
         let (inner, has) = match &expr.expr {
             Expr::Select(select) if select.test => (&*select.operand, Some(select.field.as_str())),
             _ => (expr, None),
         };
-        let Some(mut path) = self.request_path(inner) else {
-            return Ok(None);
-        };
+        let mut path = self.request_path(inner)?;
         if let Some(name) = has {
             if path.plain < path.names.len() {
-                return Ok(None);
+                return None;
             }
             path = path.then(name, false);
         }
         let missing = format!("no such key: {}", path.text()).into();
         let names = path.names.as_slice();
         if let Some((_, parents)) = names.split_last().filter(|_| has.is_some()) {
-            return Ok(Some(Node::HasSlot {
+            return Some(Node::HasSlot {
                 parent: self.layout.presence(path.root, parents),
                 slot: self.layout.presence(path.root, names),
                 missing,
-            }));
+            });
         }
         let slot = self.layout.slot(path.root, names);
         if path.plain == names.len() {
-            return Ok(Some(Node::Slot { slot, missing }));
+            return Some(Node::Slot { slot, missing });
         }
         let (plain, _) = names.split_at(path.plain);
-        Ok(Some(Node::OptionalSlot {
+        Some(Node::OptionalSlot {
             base: self.layout.presence(path.root, plain),
             path: (path.plain..names.len())
                 .map(|last| {
@@ -254,7 +252,7 @@ impl Compiler<'_> {
                 })
                 .collect(),
             missing,
-        }))
+        })
     }
 
     fn select(&mut self, expr: &IdedExpr, select: &SelectExpr) -> Compiled {
@@ -430,12 +428,11 @@ impl Compiler<'_> {
         }
         let mut name = call.func_name.trim_start_matches('.').to_owned();
         let mut receiver = None;
-        match call.target.as_deref() {
-            Some(target) => match self.namespace(target) {
+        if let Some(target) = call.target.as_deref() {
+            match self.namespace(target) {
                 Some(namespace) => name = format!("{namespace}.{name}"),
                 None => receiver = Some(target),
-            },
-            None => {}
+            }
         }
         let count = call.args.len() + usize::from(receiver.is_some());
         let function = Function::find(&name, receiver.is_some(), count)
@@ -456,27 +453,6 @@ impl Compiler<'_> {
             }
             _ => None,
         }
-    }
-
-    /// Computes a node whose parts are constants.
-    fn fold(&self, node: Node) -> Node {
-        if !is_constant(&node) {
-            return node;
-        }
-        let arena = Bump::new();
-        let slots = Slots::new(&Layout::default(), &arena);
-        let data = Data::default();
-        let frame = Frame::new(&slots, &data, Timestamp::default(), &arena, CONSTANT_STEPS);
-        let machine = Machine {
-            frame: &frame,
-            locals: &[],
-        };
-        // An error stays: it may be absorbed, or never be reached.
-        let kept = machine
-            .eval(&node)
-            .ok()
-            .and_then(|value| Literal::keep(&value));
-        kept.map_or(node, Node::Literal)
     }
 }
 
@@ -570,4 +546,25 @@ fn is_constant(node: &Node) -> bool {
             .all(|pair| literal(&pair.key) && literal(&pair.value)),
         _ => false,
     }
+}
+
+/// Computes a node whose parts are constants.
+fn fold(node: Node) -> Node {
+    if !is_constant(&node) {
+        return node;
+    }
+    let arena = Bump::new();
+    let slots = Slots::new(&Layout::default(), &arena);
+    let data = Data::default();
+    let frame = Frame::new(&slots, &data, Timestamp::default(), &arena, CONSTANT_STEPS);
+    let machine = Machine {
+        frame: &frame,
+        locals: &[],
+    };
+    // An error stays: it may be absorbed, or never be reached.
+    let kept = machine
+        .eval(&node)
+        .ok()
+        .and_then(|value| Literal::keep(&value));
+    kept.map_or(node, Node::Literal)
 }

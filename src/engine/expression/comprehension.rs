@@ -143,7 +143,7 @@ impl<'a> Machine<'_, 'a> {
                 map.push((key, value));
                 continue;
             }
-            for (key, value) in value.as_map().ok_or(no_overload())?.iter() {
+            for (key, value) in &value.as_map().ok_or(no_overload())? {
                 self.insert(&mut map, key, value)?;
             }
         }

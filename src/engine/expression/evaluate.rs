@@ -33,16 +33,9 @@ impl<'a> Machine<'_, 'a> {
     /// Takes `steps` from the budget.
     #[inline]
     pub fn charge(&self, steps: u64) -> Result<(), Failure<'a>> {
-        match self.frame.steps.get().checked_sub(steps) {
-            Some(left) => {
-                self.frame.steps.set(left);
-                Ok(())
-            }
-            None => {
-                self.frame.steps.set(0);
-                Err(Failure::Budget)
-            }
-        }
+        let left = self.frame.steps.get().checked_sub(steps);
+        self.frame.steps.set(left.unwrap_or(0));
+        left.map(drop).ok_or(Failure::Budget)
     }
 
     /// Takes the steps of making or reading `bytes` bytes of text.
@@ -361,7 +354,7 @@ impl<'a> Machine<'_, 'a> {
             return Ok(Value::Bool(map.get(needle).is_some()));
         }
         let list = haystack.as_list().ok_or(no_overload())?;
-        for item in list.iter() {
+        for item in &list {
             self.charge(1)?;
             if self.equal(needle, &item)? {
                 return Ok(Value::Bool(true));

@@ -212,7 +212,7 @@ fn container<'a>(
     let map = value.as_map().ok_or(no_overload())?;
     let mut entries = machine.list(0)?;
     let arena = machine.frame.arena;
-    for (key, item) in map.iter() {
+    for (key, item) in &map {
         machine.charge(4)?;
         let mut name = BumpString::new_in(arena);
         plain(machine, &mut name, &key)?;

@@ -77,13 +77,8 @@ fn depth(text: &str) -> usize {
                 chain += 1;
                 bases.push(chain);
             }
-            b')' | b']' | b'}' => {
-                if bases.len() > 1 {
-                    chain = bases.pop().unwrap_or_default();
-                }
-            }
-            b',' | b'&' | b'|' => chain = bases.last().copied().unwrap_or_default(),
-            b':' => chain = bases.last().copied().unwrap_or_default(),
+            b')' | b']' | b'}' if bases.len() > 1 => chain = bases.pop().unwrap_or_default(),
+            b',' | b'&' | b'|' | b':' => chain = bases.last().copied().unwrap_or_default(),
             b'?' if !matches!(before, b'.' | b'[' | b'{' | b',') => {
                 chain = bases.last().copied().unwrap_or_default() + 1;
                 if let Some(base) = bases.last_mut() {

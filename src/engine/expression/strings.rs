@@ -56,8 +56,8 @@ pub(super) fn call<'a>(
             substring(text, *from, Some(*to))
         }
         (Function::Trim, []) => Ok(Value::String(text.trim())),
-        (Function::LowerAscii, []) => Ok(mapped(machine, text, |it| it.to_ascii_lowercase())),
-        (Function::UpperAscii, []) => Ok(mapped(machine, text, |it| it.to_ascii_uppercase())),
+        (Function::LowerAscii, []) => Ok(mapped(machine, text, char::to_ascii_lowercase)),
+        (Function::UpperAscii, []) => Ok(mapped(machine, text, char::to_ascii_uppercase)),
         (Function::Reverse, []) => {
             let reversed = BumpString::from_iter_in(text.chars().rev(), machine.frame.arena);
             Ok(Value::String(reversed.into_bump_str()))
@@ -83,7 +83,7 @@ fn offset(text: &str, index: i64) -> Option<usize> {
         .nth(index)
 }
 
-fn char_at<'a>(text: &'a str, index: i64) -> Outcome<'a> {
+fn char_at(text: &str, index: i64) -> Outcome<'_> {
     let start = offset(text, index).ok_or(BOUNDS)?;
     let rest = text.get(start..).unwrap_or_default();
     let length = rest.chars().next().map_or(0, char::len_utf8);
@@ -91,7 +91,7 @@ fn char_at<'a>(text: &'a str, index: i64) -> Outcome<'a> {
 }
 
 /// The character index of `part`: the first at or after `at`, or the last at or before it; -1.
-fn index_of<'a>(text: &str, part: &str, at: Option<usize>, last: bool) -> Value<'a> {
+fn index_of(text: &str, part: &str, at: Option<usize>, last: bool) -> Value<'static> {
     let bound = at.map(|at| offset(text, at as i64));
     // Behind the end nothing is found, which is no error.
     let found = if bound == Some(None) {

@@ -54,6 +54,15 @@ impl<'a> ListView<'a> {
     }
 }
 
+impl<'a> IntoIterator for &ListView<'a> {
+    type Item = Value<'a>;
+    type IntoIter = Items<'a>;
+
+    fn into_iter(self) -> Items<'a> {
+        self.iter()
+    }
+}
+
 /// Elements of a list, in order.
 #[derive(Clone, Debug)]
 pub struct Items<'a> {
@@ -139,6 +148,15 @@ impl<'a> MapView<'a> {
             map: *self,
             next: 0,
         }
+    }
+}
+
+impl<'a> IntoIterator for &MapView<'a> {
+    type Item = (Value<'a>, Value<'a>);
+    type IntoIter = Entries<'a>;
+
+    fn into_iter(self) -> Entries<'a> {
+        self.iter()
     }
 }
 

@@ -11,12 +11,11 @@ pub type Cost<'c> = &'c mut dyn FnMut(u64) -> bool;
 pub fn equal(left: &Value<'_>, right: &Value<'_>, cost: Cost<'_>) -> Option<bool> {
     Some(match (left, right) {
         (Value::String(a), Value::String(b)) => texts_equal(a.as_bytes(), b.as_bytes(), cost)?,
-        (Value::Int(a), Value::Int(b)) => a == b,
+        (Value::Int(a), Value::Int(b)) | (Value::Duration(a), Value::Duration(b)) => a == b,
         (Value::Bool(a), Value::Bool(b)) => a == b,
         (Value::Null, Value::Null) => true,
         (Value::Bytes(a), Value::Bytes(b)) => texts_equal(a, b, cost)?,
         (Value::Timestamp(a), Value::Timestamp(b)) => a == b,
-        (Value::Duration(a), Value::Duration(b)) => a == b,
         (Value::Type(a), Value::Type(b)) => a == b,
         (Value::Optional(a), Value::Optional(b)) => match (a, b) {
             (Some(a), Some(b)) => equal(a, b, cost)?,
@@ -66,7 +65,7 @@ fn maps_equal(left: &Value<'_>, right: &Value<'_>, cost: Cost<'_>) -> Option<boo
     if a.len() != b.len() {
         return Some(false);
     }
-    for (key, value) in a.iter() {
+    for (key, value) in &a {
         if !cost(1 + b.lookup_cost()) {
             return None;
         }
@@ -88,6 +87,7 @@ pub(super) fn keys_equal(left: &Value<'_>, right: &Value<'_>) -> bool {
 }
 
 /// Whether two numbers are the same number, exactly; false for anything else.
+#[expect(clippy::float_cmp, reason = "CEL's equality of doubles is exact")]
 fn numbers_equal(left: &Value<'_>, right: &Value<'_>) -> bool {
     match (left, right) {
         (Value::Double(a), Value::Double(b)) => a == b,
@@ -107,12 +107,13 @@ fn numbers_equal(left: &Value<'_>, right: &Value<'_>) -> bool {
 )]
 pub fn compare(left: &Value<'_>, right: &Value<'_>) -> Result<Option<Ordering>, ()> {
     match (left, right) {
-        (Value::Int(a), Value::Int(b)) => Ok(Some(a.cmp(b))),
+        (Value::Int(a), Value::Int(b)) | (Value::Duration(a), Value::Duration(b)) => {
+            Ok(Some(a.cmp(b)))
+        }
         (Value::String(a), Value::String(b)) => Ok(Some(a.cmp(b))),
         (Value::Bool(a), Value::Bool(b)) => Ok(Some(a.cmp(b))),
         (Value::Bytes(a), Value::Bytes(b)) => Ok(Some(a.cmp(b))),
         (Value::Timestamp(a), Value::Timestamp(b)) => Ok(Some(a.cmp(b))),
-        (Value::Duration(a), Value::Duration(b)) => Ok(Some(a.cmp(b))),
         (
             Value::Int(_) | Value::Uint(_) | Value::Double(_),
             Value::Int(_) | Value::Uint(_) | Value::Double(_),
@@ -141,6 +142,10 @@ fn integer(value: &Value<'_>) -> Option<i128> {
 /// The integer that a number of any type is equal to, if there is one within ±10^30: equal numbers
 /// have equal keys.
 #[must_use]
+#[expect(
+    clippy::float_cmp,
+    reason = "a whole number is exactly its own whole part"
+)]
 pub fn number_key(value: &Value<'_>) -> Option<i128> {
     match value {
         Value::Double(double) if double.trunc() == *double && double.abs() < 1e30 => {

@@ -9,8 +9,7 @@ fn stopped(expression: &str) {
     let got = value(expression);
     assert!(
         got == "budget" || got.starts_with("refused: "),
-        "{expression} gave {:.200}",
-        got
+        "{expression} gave {got:.200}"
     );
 }
 
@@ -110,7 +109,7 @@ fn deep_expressions_are_refused() {
         "x".repeat(70_000),
     ] {
         let got = value(&text);
-        assert!(got.starts_with("refused: "), "{:.80} gave {got:.80}", text);
+        assert!(got.starts_with("refused: "), "{text:.80} gave {got:.80}");
     }
 }
 
