@@ -64,7 +64,9 @@ pub(super) fn measure(folder: &Folder, now: Timestamp) -> Vec<Coverage> {
             if let Ok(program) = compile(std::slice::from_ref(document), data) {
                 for test in &document.tests {
                     if let Some(answer) = ask(&program, document, test, now) {
-                        parts.iter_mut().for_each(|part| part.note(test, &answer));
+                        for part in &mut parts {
+                            part.note(test, &answer);
+                        }
                     }
                 }
             }
