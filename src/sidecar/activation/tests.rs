@@ -121,7 +121,7 @@ impl Place {
             tenant: "acme".parse().unwrap(),
             constitutional_hash: Some("cdd01ef066bc6cf2".into()),
             clock_skew: 60,
-            retry_rejected: Duration::from_secs(600),
+            retry_rejected: Duration::from_mins(10),
             keyring: self.keyring(),
             cache_dir: Some(self.cache()),
             on_persist_error: OnPersistError::Activate,
@@ -130,7 +130,7 @@ impl Place {
                 location: Location::File {
                     path: self.dir.path().join("source"),
                 },
-                poll: Duration::from_secs(60),
+                poll: Duration::from_mins(1),
                 min_number: 0,
             }],
             archive_limits: ArchiveLimits::default(),

@@ -238,8 +238,8 @@ impl Recipe {
         move_by(&mut self.issued_at);
         move_by(&mut self.expires_at);
         for key in &mut self.keys {
-            key.not_before.as_mut().map(move_by);
-            key.not_after.as_mut().map(move_by);
+            let window = [&mut key.not_before, &mut key.not_after];
+            window.into_iter().flatten().for_each(move_by);
         }
     }
 

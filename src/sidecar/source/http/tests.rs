@@ -41,7 +41,7 @@ fn source(address: SocketAddr) -> HttpSource {
         url: format!("http://{address}/bundle?secret=1").parse().unwrap(),
         token_file: None,
         wait: Duration::from_secs(50),
-        poll: Duration::from_secs(60),
+        poll: Duration::from_mins(1),
     }
 }
 
