@@ -99,17 +99,16 @@ struct BundleBuilder {
 impl BundleBuilder {
     fn new(lictor: &Path, policies: PathBuf, scratch: &Path) -> Result<Self> {
         let keys = scratch.join("keys");
-        std::fs::create_dir_all(&keys)?;
-        run(Command::new(lictor)
-            .args([
-                "key", "generate", "--use", "bundle", "--kid", "load", "--out",
-            ])
+        let keyring = scratch.join("keyring.yaml");
+        let output = run(Command::new(lictor)
+            .args(["key", "generate", "--use", "bundle", "--kid", "load", "--out"])
             .arg(&keys))?;
+        std::fs::write(&keyring, output).context("writing the keyring")?;
         Ok(Self {
             lictor: lictor.into(),
             policies,
-            key: keys.join("load.pem"),
-            keyring: keys.join("keyring.yaml"),
+            key: keys.join("bundle.key.pem"),
+            keyring,
         })
     }
 
@@ -130,7 +129,8 @@ impl BundleBuilder {
             ])
             .arg(&self.key)
             .arg("-o")
-            .arg(output))
+            .arg(output))?;
+        Ok(())
     }
 }
 
@@ -165,7 +165,7 @@ fn write_config(
     Ok(path)
 }
 
-fn run(command: &mut Command) -> Result<()> {
+fn run(command: &mut Command) -> Result<Vec<u8>> {
     let output = command
         .output()
         .with_context(|| format!("running `{}`", command.get_program().display()))?;
@@ -176,5 +176,5 @@ fn run(command: &mut Command) -> Result<()> {
             String::from_utf8_lossy(&output.stderr).trim()
         );
     }
-    Ok(())
+    Ok(output.stdout)
 }
