@@ -19,7 +19,7 @@ mod verify;
 pub use builder::{BuildError, Builder, Previous, sign};
 pub use key::{KeyError, SigningKey, parse_public_key, public_key_pem, thumbprint};
 pub use keyring::{Key, Keyring, KeyringError, Signer};
-pub use manifest::{CONSTITUTIONAL_HASH, Claims, Manifest, PolicyEntry};
+pub use manifest::{Claims, Manifest, PolicyEntry};
 pub use step::{Code, Step};
 pub use verify::{
     Digest, Entry, Expected, Limits, Mark, Peek, VerifiedBundle, VerifyError, peek, peek_unpacked,

@@ -10,6 +10,6 @@ pub use decision::{
     EvaluationIssue, Group, Severity, Validation, VariantAnswer, VariantReason, VersionStatus,
     Violation,
 };
-pub use id::{InvalidTenant, PolicyId, TenantId};
+pub use id::{CONSTITUTIONAL_HASH, InvalidTenant, PolicyId, TenantId};
 pub use revision::{InvalidRevision, Revision};
 pub use time::Timestamp;

@@ -101,7 +101,9 @@ impl BundleBuilder {
         let keys = scratch.join("keys");
         let keyring = scratch.join("keyring.yaml");
         let output = run(Command::new(lictor)
-            .args(["key", "generate", "--use", "bundle", "--kid", "load", "--out"])
+            .args([
+                "key", "generate", "--use", "bundle", "--kid", "load", "--out",
+            ])
             .arg(&keys))?;
         std::fs::write(&keyring, output).context("writing the keyring")?;
         Ok(Self {

@@ -11,9 +11,6 @@ use super::Digest;
 /// The format this build writes and reads.
 pub(super) const FORMAT: u32 = 1;
 
-/// The label that bundles carry and sidecars demand where none is configured.
-pub const CONSTITUTIONAL_HASH: &str = "cdd01ef066bc6cf2";
-
 /// The `lictor` claims of the signed payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {

@@ -88,8 +88,6 @@ impl Default for Limits {
 impl Config {
     /// The address clients of the originals know, on loopback.
     pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
-    /// The label of the originals.
-    pub const CONSTITUTIONAL_HASH: &str = "cdd01ef066bc6cf2";
     /// Seven days.
     pub const BUNDLE_LIFE: Duration = Duration::from_hours(7 * 24);
 }

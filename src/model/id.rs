@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+/// The label that bundles carry and sidecars demand where none is configured.
+pub const CONSTITUTIONAL_HASH: &str = "cdd01ef066bc6cf2";
+
 /// A tenant: 1 to 100 characters of `[A-Za-z0-9_-]`. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TenantId(Arc<str>);

@@ -191,6 +191,7 @@ fn metadata(root: &Cursor<'_>, name: &str, named: bool, kind: &str, tenant: &str
         },
         labels: string_map(&fields.at("labels")),
         created_at: Timestamp::default(),
+        changed_at: Timestamp::default(),
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Metadata {
     pub labels: BTreeMap<String, String>,
     /// From the manifest or the registry; never written by authors.
     pub created_at: Timestamp,
+    /// When the version got the status it has; from the manifest, too. Orders retired versions.
+    pub changed_at: Timestamp,
 }
 
 /// What a document says.

@@ -261,7 +261,7 @@ impl Default for Config {
             tenant: String::new(),
             listeners: Listeners::default(),
             sources: Vec::new(),
-            constitutional_hash: Some("cdd01ef066bc6cf2".to_owned()),
+            constitutional_hash: Some(crate::model::CONSTITUTIONAL_HASH.to_owned()),
             clock_skew: Duration::from_mins(1),
             retry_rejected: Duration::from_mins(10),
             max_bundle_age: None,

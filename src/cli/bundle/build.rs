@@ -39,7 +39,7 @@ pub(super) struct Args {
     #[arg(long, value_parser = parse_duration, default_value = "7d")]
     expires_in: Duration,
     /// Label that sidecars may be configured to demand
-    #[arg(long, default_value = crate::bundle::CONSTITUTIONAL_HASH)]
+    #[arg(long, default_value = crate::model::CONSTITUTIONAL_HASH)]
     constitutional_hash: String,
     #[command(flatten)]
     keys: Keys,

@@ -90,7 +90,7 @@ impl ControlPlaneHalf {
             content_key_file: keys.content_file.clone(),
             authentication: Authentication::Tokens(vec![keys.issuer()]),
             anonymous_reads: None,
-            constitutional_hash: Config::CONSTITUTIONAL_HASH.into(),
+            constitutional_hash: crate::model::CONSTITUTIONAL_HASH.into(),
             bundle_life: Config::BUNDLE_LIFE,
             limits: Limits::default(),
         })
@@ -200,7 +200,7 @@ fn sidecar_config(
     config.listeners.http.address = Some(args.http.to_string());
     config.listeners.admin.address = Some(args.admin.to_string());
     config.upstream.url = Some(base);
-    config.constitutional_hash = Some(Config::CONSTITUTIONAL_HASH.into());
+    config.constitutional_hash = Some(crate::model::CONSTITUTIONAL_HASH.into());
     let issuer = keys.issuer();
     config.identity.issuers = vec![IssuerConfig {
         name: issuer.name,

@@ -164,7 +164,7 @@ impl Default for Written {
             identity: WrittenIdentity::default(),
             insecure_no_auth: false,
             anonymous_reads: None,
-            constitutional_hash: Config::CONSTITUTIONAL_HASH.into(),
+            constitutional_hash: crate::model::CONSTITUTIONAL_HASH.into(),
             bundle_life: Config::BUNDLE_LIFE,
             limits: WrittenLimits::default(),
             log: Log::default(),

@@ -163,6 +163,7 @@ fn stored(tenant: &TenantId, one: &Selected) -> Result<Document, Vec<Fault>> {
         group: one.version.group,
         labels: document.metadata.labels,
         created_at: one.version.created_at,
+        changed_at: one.version.changed_at,
     };
     Ok(document)
 }
@@ -245,6 +246,7 @@ fn plain(tenant: &TenantId, name: &str, content: &str, body: Body) -> Document {
             group: None,
             labels: std::collections::BTreeMap::new(),
             created_at: Timestamp::default(),
+            changed_at: Timestamp::default(),
         },
         body,
         tests: Vec::new(),

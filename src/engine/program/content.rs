@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::model::{Assignment, Group, PolicyId, VersionStatus};
+use crate::model::{Assignment, Group, PolicyId, Timestamp, VersionStatus};
 use crate::policy::Document;
 
 use super::Content;
@@ -24,6 +24,7 @@ struct Stored {
     version: String,
     status: VersionStatus,
     group: Option<Group>,
+    changed_at: Timestamp,
     json: Arc<str>,
     content_hash: Arc<str>,
 }
@@ -39,6 +40,7 @@ impl Contents {
                 version: metadata.version.to_string(),
                 status: metadata.status,
                 group: metadata.group,
+                changed_at: metadata.changed_at,
                 json: document.json,
                 content_hash,
             });
@@ -100,9 +102,12 @@ impl Contents {
         let testing = |version: &&Stored| {
             version.status == VersionStatus::Testing && version.group == Some(group)
         };
-        let retired = |version: &&Stored| version.status == VersionStatus::Retired;
+        let retired = versions
+            .iter()
+            .filter(|version| version.status == VersionStatus::Retired);
         let found = versions.iter().find(testing);
-        found.or_else(|| versions.iter().find(retired))
+        // Of versions that were retired at one moment, the first in the manifest: the newest.
+        found.or_else(|| retired.rev().max_by_key(|version| version.changed_at))
     }
 }
 

@@ -138,6 +138,7 @@ impl Gathered {
         metadata.status = policy.status;
         metadata.group = policy.group;
         metadata.created_at = policy.created_at;
+        metadata.changed_at = policy.changed_at;
         self.documents
             .push((place, document, policy.content_hash.as_str().into()));
         Ok(())
