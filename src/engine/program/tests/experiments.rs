@@ -229,3 +229,25 @@ fn a_version_that_is_not_loaded_falls_back_with_a_warning() {
         ("a".into(), vec![])
     );
 }
+
+#[test]
+fn of_retired_versions_the_one_that_retired_last_is_delivered() {
+    let yaml = [
+        version("1.2.0", "active", ", abTestGroup: A", "a"),
+        version("1.1.0", "retired", "", "newer"),
+        version("1.0.0", "retired", "", "older"),
+    ]
+    .join("---");
+    let mut compiler = Compiler::default();
+    let mut documents = documents(&yaml);
+    // A roll-back to 1.0.0 was itself replaced: the older version retired last.
+    documents[1].metadata.changed_at = Timestamp::from_unix_seconds(1);
+    documents[2].metadata.changed_at = Timestamp::from_unix_seconds(2);
+    let id = documents[0].metadata.id;
+    for document in documents {
+        compiler.add(document, "hash".into());
+    }
+    let program = compiler.compile(data("{}")).unwrap();
+    let delivered = program.content(id, Some("user123")).unwrap();
+    assert_eq!(delivered.version, "1.0.0");
+}
