@@ -13,13 +13,22 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::machine::ProcessReading;
 use crate::recording::Recording;
-use crate::scenario::Transport;
 use crate::schedule::Schedule;
+
+/// How the systems are reached; peers only ever over TCP.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    #[default]
+    Tcp,
+    Unix,
+}
 
 /// Where requests go.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use crate::generator::PreparedRequest;
+use crate::generator::{PreparedRequest, Transport};
 
 /// One scenario file.
 #[derive(Clone, Debug, Deserialize)]
@@ -62,15 +62,6 @@ pub enum Load {
     Overload,
     /// Half of saturation for long: does memory or latency creep?
     Soak,
-}
-
-/// How the systems are reached; peers only ever over TCP.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
-#[serde(rename_all = "snake_case")]
-pub enum Transport {
-    #[default]
-    Tcp,
-    Unix,
 }
 
 /// What happens meanwhile.

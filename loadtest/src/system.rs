@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::generator::{Address, Pace, Plan, PreparedRequest, run};
+use crate::generator::{Address, Pace, Plan, PreparedRequest, Transport, run};
 use crate::machine::ProcessReading;
-use crate::scenario::Transport;
 
 /// How long a server may take until it answers.
 const START_DEADLINE: Duration = Duration::from_mins(1);

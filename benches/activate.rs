@@ -1,0 +1,57 @@
+//! Does the way from archive bytes to a snapshot grow with the bundle, and no faster?
+
+#![expect(missing_docs, reason = "criterion's macros make public items")]
+
+#[path = "support/fixture.rs"]
+#[expect(dead_code, reason = "shared with the other benches")]
+mod fixture;
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+fn policies(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("activate, N policies");
+    group.sample_size(10);
+    for count in [100, 1_000, 10_000] {
+        let (archive, keyring) = fixture::archive(&fixture::many_policies(count), &[]);
+        group.throughput(Throughput::Elements(count as u64));
+        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+            bencher.iter(|| black_box(fixture::activate(&archive, &keyring)));
+        });
+    }
+    group.finish();
+}
+
+/// Users with roles: records of one shape with repeated strings.
+fn users(count: usize) -> Vec<u8> {
+    let user = |index: usize| {
+        format!(
+            r#""user-{index}":{{"id":"user-{index}","email":"user-{index}@example.com","team":"team-{}","roles":["role-{}","role-{}"],"active":{}}}"#,
+            index % 500,
+            index % 100,
+            index % 7,
+            index % 3 == 0
+        )
+    };
+    let users: Vec<String> = (0..count).map(user).collect();
+    format!(r#"{{"users":{{{}}}}}"#, users.join(",")).into_bytes()
+}
+
+fn data(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("activate, data of N users");
+    group.sample_size(10);
+    for count in [10_000, 100_000] {
+        let text = users(count);
+        group.throughput(Throughput::Bytes(text.len() as u64));
+        let (archive, keyring) =
+            fixture::archive(&fixture::default_policies(), &[("data.json", text)]);
+        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+            bencher.iter(|| black_box(fixture::activate(&archive, &keyring)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, policies, data);
+criterion_main!(benches);
