@@ -1,6 +1,6 @@
 //! Does the way from archive bytes to a snapshot grow with the bundle, and no faster?
 
-#![expect(missing_docs, reason = "criterion's macros make public items")]
+#![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
 #[path = "support/fixture.rs"]
 #[expect(dead_code, reason = "shared with the other benches")]
@@ -31,7 +31,7 @@ fn users(count: usize) -> Vec<u8> {
             index % 500,
             index % 100,
             index % 7,
-            index % 3 == 0
+            index.is_multiple_of(3)
         )
     };
     let users: Vec<String> = (0..count).map(user).collect();

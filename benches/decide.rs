@@ -3,10 +3,9 @@
 //! *Hot*: one after the other. *Cold*: with a round trip over loopback between two decisions, as a server sees
 //! it; only the decision is timed.
 
-#![expect(missing_docs, reason = "criterion's macros make public items")]
+#![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
 #[path = "support/fixture.rs"]
-#[expect(dead_code, reason = "shared with the other benches")]
 mod fixture;
 
 use std::hint::black_box;
@@ -88,7 +87,7 @@ fn five_default_policies(criterion: &mut Criterion) {
     let mut worker = fixture::worker(&fixture::default_policies());
     let mut out = Vec::with_capacity(4096);
     group.bench_function("hot", |bencher| {
-        bencher.iter(|| validate(&mut worker, fixture::SERVICE, &mut out))
+        bencher.iter(|| validate(&mut worker, fixture::SERVICE, &mut out));
     });
     group.bench_function("cold", |bencher| {
         bencher.iter_custom(|rounds| {

@@ -1,5 +1,6 @@
 //! What benches decide from: bundles made, signed, verified and loaded like real ones.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use lictor::bundle::{
@@ -126,16 +127,27 @@ pub fn many_policies(count: usize) -> String {
 
 /// Access rules over ten resource types and a hundred roles.
 pub fn access_rules(count: usize) -> String {
-    let policy = |kind: usize| {
-        let rules: String = (0..count / 10)
-            .map(|rule| {
-                let condition = if rule % 10 == 0 { ", condition: resource.properties.owner == subject.id" } else { "" };
-                format!("    - {{id: rule-{rule}, effect: allow, actions: [action-{}], roles: [role-{}]{condition}}}\n", rule % 20, rule % 100)
-            })
-            .collect();
-        format!(
-            "---\napiVersion: lictor.dev/v1\nkind: AccessPolicy\nmetadata: {{name: access-{kind}}}\nspec:\n  resources: [type-{kind}]\n  rules:\n{rules}"
+    let mut yaml = String::new();
+    for kind in 0..10 {
+        write!(
+            yaml,
+            "---\napiVersion: lictor.dev/v1\nkind: AccessPolicy\nmetadata: {{name: access-{kind}}}\nspec:\n  resources: [type-{kind}]\n  rules:\n"
         )
-    };
-    (0..10).map(policy).collect()
+        .unwrap();
+        for rule in 0..count / 10 {
+            let condition = if rule.is_multiple_of(10) {
+                ", condition: resource.properties.owner == subject.id"
+            } else {
+                ""
+            };
+            writeln!(
+                yaml,
+                "    - {{id: rule-{rule}, effect: allow, actions: [action-{}], roles: [role-{}]{condition}}}",
+                rule % 20,
+                rule % 100
+            )
+            .unwrap();
+        }
+    }
+    yaml
 }

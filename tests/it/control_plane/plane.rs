@@ -123,10 +123,9 @@ fn spawn(folder: &std::path::Path, changes: &Changes) -> Lictor {
         at("content.pem"),
     );
     if !changes.lines.contains("insecure_no_auth") && !changes.lines.contains("identity") {
-        text += &format!(
-            "identity: {{issuers: [{{name: tests, audience: [lictor], public_key_file: {}}}]}}\n",
-            at("token.pub")
-        );
+        text.push_str("identity: {issuers: [{name: tests, audience: [lictor], public_key_file: ");
+        text.push_str(&at("token.pub"));
+        text.push_str("}]}\n");
     }
     text.push_str(&changes.lines);
     let file = folder.join("control-plane.yaml");
