@@ -258,6 +258,12 @@ fn a_disk_that_takes_no_more_leaves_the_new_bundle_deciding_and_says_so() {
     let mut limited = Command::new("sh");
     limited.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\""]);
     limited.arg(sidecar.get_program()).args(sidecar.get_args());
+    for (name, value) in sidecar.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
     let mut sidecar = Sidecar::started(&mut limited);
     let status = sidecar.wait_for_number(2);
     assert_eq!(status["bundle"]["persisted"], false);

@@ -5,7 +5,7 @@ use super::*;
 const HTTPS: &str = r#"
 apiVersion: lictor.dev/v1
 kind: ValidationPolicy
-metadata: {name: https-required}
+metadata: {name: https-only}
 spec:
   type: SECURITY
   severity: critical
@@ -73,7 +73,7 @@ fn errors_are_reported_with_their_place() {
             "spec.validations[0].actual"
         ]
     );
-    assert_eq!(answer.errors[0].policy, "https-required");
+    assert_eq!(answer.errors[0].policy, "https-only");
     assert!(!answer.errors[0].message.is_empty());
 }
 
@@ -81,7 +81,7 @@ fn errors_are_reported_with_their_place() {
 fn numbers_say_what_was_evaluated_whatever_the_index_skipped() {
     let two = format!(
         "{HTTPS}\n---\n{}",
-        HTTPS.replace("https-required", "second")
+        HTTPS.replace("https-only", "second")
     );
     let program = program(&two);
     let scratch = Scratch::default();
@@ -91,7 +91,7 @@ fn numbers_say_what_was_evaluated_whatever_the_index_skipped() {
     let answer = program.validate(input, &context(), &scratch).unwrap();
     assert_eq!((answer.evaluated, answer.failed), (2, 2));
     let names: Vec<_> = answer.violations.iter().map(|v| v.policy_name).collect();
-    assert_eq!(names, ["https-required", "second"]);
+    assert_eq!(names, ["https-only", "second"]);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn warns_of_a_match_that_fails_without_its_field() {
 
 #[test]
 fn own_tests_run_against_the_document_alone() {
-    let strict = HTTPS.replace("https-required", "strict").replace(
+    let strict = HTTPS.replace("https-only", "strict").replace(
         "has(input.environment) && input.environment == \"production\"",
         "'true'",
     );
@@ -151,7 +151,7 @@ fn own_tests_run_against_the_document_alone() {
     ));
     let failures = wrong.self_test(now, Limits::default()).unwrap_err();
     assert_eq!(failures.len(), 1);
-    assert_eq!(failures[0].policy, "https-required");
+    assert_eq!(failures[0].policy, "https-only");
     assert_eq!(failures[0].test, "plain http is refused");
     let surprised = program(&HTTPS.replace("compliant: true", "compliant: false"));
     assert_eq!(
