@@ -79,10 +79,7 @@ fn errors_are_reported_with_their_place() {
 
 #[test]
 fn numbers_say_what_was_evaluated_whatever_the_index_skipped() {
-    let two = format!(
-        "{HTTPS}\n---\n{}",
-        HTTPS.replace("https-only", "second")
-    );
+    let two = format!("{HTTPS}\n---\n{}", HTTPS.replace("https-only", "second"));
     let program = program(&two);
     let scratch = Scratch::default();
     let answer = program.validate(b"{}", &context(), &scratch).unwrap();
