@@ -361,8 +361,8 @@ mod tests {
             recording.answered, 30,
             "late requests are sent late, never skipped"
         );
-        // Twenty requests were due during the stall: the median one waited for most of it.
-        let waited = recording.latencies.value_at_quantile(0.3);
+        // Two thirds of the requests were due during the stall: the median of all waited for a good part of it.
+        let waited = recording.latencies.value_at_quantile(0.5);
         assert!(waited > 20_000_000, "{waited} ns");
     }
 }

@@ -40,8 +40,8 @@ pub fn raw(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Appends an integer.
-pub fn integer(out: &mut Vec<u8>, value: impl Into<i128>) {
-    let _ = write!(out, "{}", value.into());
+pub fn integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
+    raw(out, itoa::Buffer::new().format(value));
 }
 
 /// Appends a floating-point number; what JSON cannot say becomes null.

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
+
 use super::{Root, Slot};
 
 /// Above this many members of one object that are read, they are found by hash.
@@ -18,7 +20,8 @@ pub(super) struct Node {
     /// The whole value is read here, not only its presence or members.
     pub value: bool,
     children: Vec<(Box<str>, u32)>,
-    by_name: HashMap<Box<str>, u32>,
+    /// The names are the policies', so that no request can make them collide.
+    by_name: HashMap<Box<str>, u32, FixedState>,
 }
 
 /// The roots' own nodes, empty.
