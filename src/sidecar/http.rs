@@ -16,7 +16,7 @@ mod variant;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -125,14 +125,33 @@ impl Handler {
         }
     }
 
-    /// Answers one request.
+    /// Answers one request; at level `debug` with a line in the log.
     pub async fn handle(
         self: Rc<Self>,
         request: Request<Incoming>,
         door: Rc<Door>,
     ) -> Response<Body> {
+        if !tracing::enabled!(tracing::Level::DEBUG) {
+            return self.dispatch(request, &door).await;
+        }
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let started = Instant::now();
+        let response = self.dispatch(request, &door).await;
+        let header = |name| response.headers().get(name).and_then(|id| id.to_str().ok());
+        tracing::debug!(
+            %method,
+            path,
+            status = response.status().as_u16(),
+            request_id = header(asked::REQUEST_ID),
+            duration_us = started.elapsed().as_micros() as u64,
+            "answered"
+        );
+        response
+    }
+
+    async fn dispatch(&self, request: Request<Incoming>, door: &Door) -> Response<Body> {
         match route::route(request.method(), request.uri().path()) {
-            Routed::To(route) => self.answer(route, request, &door).await,
+            Routed::To(route) => self.answer(route, request, door).await,
             Routed::Nowhere => {
                 let failure = Failure::new(ErrorCode::NotFound, "");
                 self.refuse(Route::None, request, failure, None)

@@ -44,6 +44,38 @@ fn without_a_bundle_nothing_is_allowed() {
 }
 
 #[test]
+fn requests_are_logged_only_where_that_was_asked_for() {
+    let lines = |pod: &Pod| {
+        let log = pod.lictor.log();
+        log.into_iter()
+            .filter(|line| line["message"] == "answered")
+            .collect::<Vec<_>>()
+    };
+    let ask =
+        |pod: &Pod| pod.post_with("/v1/validate?key=secret", &[("x-request-id", "r-1")], GOOD);
+    let mut pod = Pod::deciding(POLICIES, "log: {level: debug}\n");
+    assert_eq!(ask(&pod).status, 200);
+    let line = pod.lictor.wait_for("a line in the log", |lictor| {
+        lictor
+            .log()
+            .into_iter()
+            .find(|line| line["message"] == "answered")
+    });
+    assert_eq!(line["path"], "/v1/validate");
+    assert_eq!(
+        (&line["status"], &line["request_id"]),
+        (&200.into(), &"r-1".into())
+    );
+    assert!(!line.to_string().contains("secret"));
+    let mut quiet = Pod::deciding(POLICIES, "");
+    assert_eq!(ask(&quiet).status, 200);
+    // Drained: whatever was to be logged has been.
+    quiet.lictor.signal("TERM");
+    quiet.lictor.exit();
+    assert!(lines(&quiet).is_empty());
+}
+
+#[test]
 fn only_what_was_named_fails_open() {
     let pod = Pod::empty("fail_open: [access]\n");
     let answer = pod.post("/v1/access/check", CHECK);
