@@ -9,6 +9,7 @@ pub mod data;
 pub mod expression;
 pub mod input;
 pub mod program;
+mod table;
 pub mod value;
 
 pub use data::{Data, DataBuilder, DataError};

@@ -1,7 +1,6 @@
 //! The right side of `in` where it is a constant list.
 
-use std::collections::HashSet;
-
+use crate::engine::table::TableSet;
 use crate::engine::value::{Value, number_key};
 
 use super::GuardValue;
@@ -14,8 +13,8 @@ const LINEAR: usize = 6;
 #[derive(Debug, Default)]
 pub(super) struct Set {
     few: Vec<Box<str>>,
-    many: HashSet<Box<str>>,
-    numbers: HashSet<i128>,
+    many: TableSet<Box<str>>,
+    numbers: TableSet<i128>,
     fractions: Vec<f64>,
     bools: [bool; 2],
     null: bool,

@@ -1,8 +1,6 @@
 //! The trie of wanted paths. A slot is a node of it.
 
-use std::collections::HashMap;
-
-use foldhash::fast::FixedState;
+use crate::engine::table::Table;
 
 use super::{Root, Slot};
 
@@ -20,8 +18,7 @@ pub(super) struct Node {
     /// The whole value is read here, not only its presence or members.
     pub value: bool,
     children: Vec<(Box<str>, u32)>,
-    /// The names are the policies', so that no request can make them collide.
-    by_name: HashMap<Box<str>, u32, FixedState>,
+    by_name: Table<Box<str>, u32>,
 }
 
 /// The roots' own nodes, empty.

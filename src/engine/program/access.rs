@@ -1,11 +1,10 @@
 //! Access decisions: rules of AccessPolicies found by resource type and action; deny wins, nothing matching denies.
 
-use std::collections::HashMap;
-
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use crate::engine::input::Root;
+use crate::engine::table::Table;
 use crate::model::{Access, AccessReason};
 use crate::policy::Effect;
 
@@ -31,7 +30,7 @@ pub(super) const ROOTS: &[Root] = &[
 pub(super) struct AccessRules {
     pub documents: Vec<AccessDocument>,
     rules: Vec<AccessRuleProgram>,
-    by_type: HashMap<Box<str>, ByAction>,
+    by_type: Table<Box<str>, ByAction>,
     any_type: ByAction,
 }
 
@@ -57,7 +56,7 @@ pub(super) struct AccessRuleProgram {
 
 #[derive(Debug, Default)]
 struct ByAction {
-    actions: HashMap<Box<str>, Vec<u32>>,
+    actions: Table<Box<str>, Vec<u32>>,
     any: Vec<u32>,
 }
 

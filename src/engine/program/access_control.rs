@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use bumpalo::collections::Vec as BumpVec;
 
 use crate::engine::Value;
+use crate::engine::table::TableSet;
 use crate::model::{AccessReason, Severity};
 use crate::policy::AccessControl;
 
@@ -18,7 +19,7 @@ pub(super) struct AccessControlProgram {
     pub version: VersionId,
     pub severity: Severity,
     roles: Vec<String>,
-    blocked: std::collections::HashSet<String>,
+    blocked: TableSet<String>,
     approval: bool,
     ranges: Vec<Range>,
     role_text: String,

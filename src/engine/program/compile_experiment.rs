@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::engine::expression::Variables;
 use crate::engine::input::Root;
+use crate::engine::table::Table;
 use crate::model::{Group, PolicyId, VersionStatus};
 use crate::policy::{self, Document};
 
@@ -61,7 +62,7 @@ impl Build {
             Some(audience) => self.condition(audience, ROOTS, &none),
         };
         let variants: Vec<String> = source.variants.iter().map(|v| v.name.clone()).collect();
-        let mut overrides = HashMap::new();
+        let mut overrides = Table::default();
         for (key, variant) in &source.overrides {
             match variants.iter().position(|name| name == variant) {
                 Some(index) => {

@@ -1,8 +1,8 @@
 //! Contents as the registry delivers them: every version's text, and which one a client gets.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::engine::table::Table;
 use crate::model::{Assignment, Group, PolicyId, Timestamp, VersionStatus};
 use crate::policy::Document;
 
@@ -14,7 +14,7 @@ use super::experiment::{Experiments, Which};
 /// Every policy's versions.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
-    policies: HashMap<PolicyId, Vec<Stored>>,
+    policies: Table<PolicyId, Vec<Stored>>,
 }
 
 /// A version's content.
@@ -32,7 +32,7 @@ struct Stored {
 impl Contents {
     /// Keeps all versions, in the manifest's order.
     pub fn new(documents: Vec<(Document, Arc<str>)>) -> Self {
-        let mut policies: HashMap<PolicyId, Vec<Stored>> = HashMap::new();
+        let mut policies: Table<PolicyId, Vec<Stored>> = Table::default();
         for (document, content_hash) in documents {
             let metadata = document.metadata;
             policies.entry(metadata.id).or_default().push(Stored {

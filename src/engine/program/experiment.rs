@@ -1,8 +1,8 @@
 //! Experiments: who is in which variant, and which version of a policy that means.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::engine::table::Table;
 use crate::model::{Group, PolicyId, VariantReason};
 use crate::policy::ExperimentHash;
 
@@ -14,9 +14,9 @@ use super::version::{Condition, VersionId};
 #[derive(Debug, Default)]
 pub(super) struct Experiments {
     explicit: Vec<Experiment>,
-    by_name: HashMap<Arc<str>, u32>,
+    by_name: Table<Arc<str>, u32>,
     choices: Vec<Choice>,
-    by_policy: HashMap<PolicyId, u32>,
+    by_policy: Table<PolicyId, u32>,
 }
 
 /// A compiled experiment.
@@ -30,7 +30,7 @@ pub(super) struct Experiment {
     /// Names and weights, in the order written.
     pub variants: Vec<String>,
     pub weights: Vec<u32>,
-    pub overrides: HashMap<String, usize>,
+    pub overrides: Table<String, usize>,
     pub key: Option<Condition>,
     pub audience: Option<Condition>,
 }

@@ -3,11 +3,12 @@
 //! Deny wins; the first allow rule that matches sets headers; no rule is a 403. A value that fails, or that holds control
 //! characters, turns an allow into a denial and a denial into a plain 403.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use bumpalo::collections::Vec as BumpVec;
 
 use crate::engine::input::Root;
+use crate::engine::table::Table;
 use crate::model::{Access, AccessReason};
 use crate::policy::Effect;
 
@@ -38,7 +39,7 @@ pub(super) const ROOTS: &[Root] = &[
 #[derive(Debug, Default)]
 pub(super) struct HttpRules {
     rules: Vec<HttpRuleProgram>,
-    by_segment: HashMap<String, Vec<u32>>,
+    by_segment: Table<String, Vec<u32>>,
     any_segment: Vec<u32>,
     /// Header names that some rule can set, lower case.
     pub settable: BTreeSet<String>,

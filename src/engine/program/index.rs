@@ -3,14 +3,13 @@
 //! A program lies in one place only: under the constants of one guarded field, in that field's `absent` list too where a
 //! missing field is an error (then the program fails instead of being skipped), or among the unguarded.
 
-use std::collections::HashMap;
-
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use crate::engine::Value;
 use crate::engine::expression::{Absent, Guard, GuardValue};
 use crate::engine::input::{Slot, Slots};
+use crate::engine::table::Table;
 
 /// Positions of programs, found by the values of their guarded fields.
 #[derive(Debug, Default)]
@@ -22,8 +21,8 @@ pub(super) struct Index {
 #[derive(Debug)]
 struct Field {
     slot: Slot,
-    strings: HashMap<Box<str>, Vec<u32>>,
-    scalars: HashMap<Scalar, Vec<u32>>,
+    strings: Table<Box<str>, Vec<u32>>,
+    scalars: Table<Scalar, Vec<u32>>,
     /// Programs that must be looked at where the field is missing.
     absent: Vec<u32>,
 }
@@ -70,8 +69,8 @@ impl Index {
         if known.is_none() {
             self.fields.push(Field {
                 slot,
-                strings: HashMap::new(),
-                scalars: HashMap::new(),
+                strings: Table::default(),
+                scalars: Table::default(),
                 absent: Vec::new(),
             });
         }

@@ -10,11 +10,12 @@ mod residency;
 mod security;
 mod slots;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
+use crate::engine::table::TableSet;
 use crate::policy::{Rule, ServicePolicy};
 
 use super::EvaluateError;
@@ -99,8 +100,8 @@ fn known_level(level: &str) -> Option<usize> {
 fn folded<'a>(text: &'a str, arena: &'a Bump) -> &'a str {
     let text = text.trim();
     if text
-        .chars()
-        .all(|c| c.is_ascii() && !c.is_ascii_uppercase())
+        .bytes()
+        .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
     {
         return text;
     }
@@ -110,7 +111,7 @@ fn folded<'a>(text: &'a str, arena: &'a Bump) -> &'a str {
 
 /// A rule's list as it is compared with.
 #[derive(Debug)]
-struct FoldedSet(HashSet<String>);
+struct FoldedSet(TableSet<String>);
 
 impl FoldedSet {
     fn new(list: &[String]) -> Self {
