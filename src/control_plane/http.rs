@@ -150,7 +150,7 @@ pub fn router(parts: Parts) -> Router {
         identify::permit,
     ));
     Router::new()
-        .nest("/api/v1", api)
+        .merge(api)
         .route("/metrics", scraped)
         .route("/health", axum::routing::get(health::summary))
         .route("/health/live", axum::routing::get(health::live))
@@ -253,7 +253,8 @@ impl Routes {
             middleware::from_fn_with_state((self.app.clone(), permission), identify::permit);
         let route = MethodRouter::new().on(method, handler).route_layer(guard);
         Self {
-            router: self.router.route(path, route),
+            // Not nested: handlers and problem documents see the path as it was asked for.
+            router: self.router.route(&format!("/api/v1{path}"), route),
             app: self.app,
         }
     }
