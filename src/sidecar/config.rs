@@ -176,6 +176,14 @@ pub struct LimitsConfig {
     /// How long requests may finish after a shutdown began.
     #[serde(with = "duration")]
     pub drain: Duration,
+    /// Bytes of a bundle as it is downloaded.
+    pub bundle_bytes: usize,
+    /// Files in a bundle.
+    pub bundle_files: usize,
+    /// Bytes of one file of a bundle, unpacked.
+    pub bundle_file_bytes: usize,
+    /// Bytes of all files of a bundle, unpacked.
+    pub bundle_total_bytes: usize,
 }
 
 /// Access decisions.
@@ -345,6 +353,10 @@ impl Default for LimitsConfig {
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(25),
+            bundle_bytes: 1 << 30,
+            bundle_files: 100_000,
+            bundle_file_bytes: 1 << 30,
+            bundle_total_bytes: 4 << 30,
         }
     }
 }

@@ -32,9 +32,19 @@ pub(super) fn activation(config: &Config) -> Result<activation::Settings, Config
             .iter()
             .map(source)
             .collect::<Result<_, _>>()?,
-        archive_limits: ArchiveLimits::default(),
+        archive_limits: archive_limits(config),
         decision_limits: decision_limits(config),
     })
+}
+
+fn archive_limits(config: &Config) -> ArchiveLimits {
+    ArchiveLimits {
+        archive_bytes: config.limits.bundle_bytes as u64,
+        entries: config.limits.bundle_files,
+        entry_bytes: config.limits.bundle_file_bytes as u64,
+        total_bytes: config.limits.bundle_total_bytes as u64,
+        ..ArchiveLimits::default()
+    }
 }
 
 fn decision_limits(config: &Config) -> DecisionLimits {

@@ -218,6 +218,22 @@ pub const KEYS: &[Key] = &[
         "Time for requests to finish after a shutdown began.",
     ),
     key(
+        "limits.bundle_bytes",
+        Kind::Size,
+        "Size of a bundle as it is downloaded.",
+    ),
+    key("limits.bundle_files", Kind::Integer, "Files in a bundle."),
+    key(
+        "limits.bundle_file_bytes",
+        Kind::Size,
+        "Size of one file of a bundle, unpacked.",
+    ),
+    key(
+        "limits.bundle_total_bytes",
+        Kind::Size,
+        "Size of all files of a bundle, unpacked.",
+    ),
+    key(
         "access.when_no_policy",
         Kind::Word(&["deny", "allow"]),
         "The answer where no access policy is loaded.",
