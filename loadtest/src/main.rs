@@ -159,6 +159,8 @@ fn measure(root: &Path, arguments: &RunArguments) -> Result<()> {
     if arguments.server_core == arguments.generator_core {
         bail!("server and generator need different cores");
     }
+    // Read before pinning: a pinned process sees one core.
+    let machine = Machine::read();
     machine::pin_to(arguments.generator_core)?;
     let names = if arguments.scenarios.is_empty() {
         DEFAULT_SCENARIOS.map(String::from).to_vec()
@@ -180,7 +182,6 @@ fn measure(root: &Path, arguments: &RunArguments) -> Result<()> {
             system::version(&arguments.lictor, &["--version"]),
         )]),
     };
-    let machine = Machine::read();
     let progress = progress();
     let mut results = Vec::new();
     for scenario in &scenarios {

@@ -11,6 +11,8 @@ pub use page::page;
 
 /// Calm pairs that a CPU or throughput figure needs.
 const CALM_PAIRS: usize = 10;
+/// Calm rounds that a tail needs.
+const TAIL_ROUNDS: usize = 5;
 /// How far the floor's own tail may wander across rounds before tails say nothing.
 const TAIL_SPREAD: f64 = 0.25;
 /// A generator busier than this was the limit.
@@ -140,7 +142,9 @@ pub fn verdicts(scenario: &ScenarioResult, steal_limit: f64) -> Vec<String> {
     let floor_tail = scenario.figures(steal_limit, "floor", |measurement| {
         measurement.micros_at(0.99)
     });
-    let steady = if spread(&floor_tail) <= TAIL_SPREAD {
+    let steady = if floor_tail.len() < TAIL_ROUNDS {
+        Err(format!("{} calm rounds of {TAIL_ROUNDS}", floor_tail.len()))
+    } else if spread(&floor_tail) <= TAIL_SPREAD {
         Ok(())
     } else {
         Err(format!(
