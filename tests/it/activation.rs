@@ -13,7 +13,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::attacks::forge::forge;
 use crate::attacks::recipe::{Recipe, cases};
-use crate::support::pod::{Pod, Sidecar, active_number, bundle, bundle_signed, signing_key};
+use crate::support::bundle::{bundle, bundle_signed, signing_key};
+use crate::support::pod::Pod;
+use crate::support::sidecar::{Sidecar, active_number, validate};
 
 fn last_error(status: &Value) -> &Value {
     &status["sources"][0]["last_error"]
@@ -130,7 +132,7 @@ fn http(head: &str, body: &[u8]) -> Vec<u8> {
 }
 
 /// The first bundle still decides.
-fn still_decides(sidecar: &mut Sidecar) {
+fn still_decides(sidecar: &Sidecar) {
     assert_eq!(sidecar.decide(), (1, "one".to_owned()));
     assert_eq!(active_number(&sidecar.status()), Some(1));
 }
@@ -140,7 +142,7 @@ fn a_source_that_is_gone_slow_or_talks_rubbish_changes_nothing() {
     let pod = Pod::new();
     let source = Source::start(Behaviour::Gives(bundle(1, "one")));
     source.configure(&pod);
-    let mut sidecar = pod.start();
+    let sidecar = pod.start();
     sidecar.wait_for_number(1);
     let zeros = "0".repeat(64);
     let lying = http(
@@ -174,11 +176,11 @@ fn a_source_that_is_gone_slow_or_talks_rubbish_changes_nothing() {
         source.becomes(behaviour);
         let status = sidecar.wait_for(code, |status| last_error(status)["code"] == code);
         assert!(!last_error(&status)["detail"].as_str().unwrap().is_empty());
-        still_decides(&mut sidecar);
+        still_decides(&sidecar);
         source.becomes(Behaviour::Gives(bundle(1, "one")));
     }
     source.becomes(Behaviour::Silent);
-    still_decides(&mut sidecar);
+    still_decides(&sidecar);
     source.becomes(Behaviour::Gives(bundle(2, "two")));
     sidecar.wait_for_number(2);
     assert_eq!(sidecar.decide(), (2, "two".to_owned()));
@@ -196,7 +198,7 @@ fn a_rejected_bundle_is_not_downloaded_again_and_sync_tries_it_once_more() {
     let first = bundle(1, "one");
     let source = Source::start(Behaviour::Gives(first.clone()));
     source.configure(&pod);
-    let mut sidecar = pod.start();
+    let sidecar = pod.start();
     sidecar.wait_for_number(1);
     let mut tampered = bundle(2, "two");
     let last = tampered.len() - 1;
@@ -225,10 +227,10 @@ fn a_rejected_bundle_is_not_downloaded_again_and_sync_tries_it_once_more() {
             .last_asked()
             .contains("prefer: modes=snapshot;wait=2\r\n")
     );
-    still_decides(&mut sidecar);
+    still_decides(&sidecar);
     let synced = sidecar.sync().json();
     assert!(synced.to_string().contains("refused"), "{synced}");
-    still_decides(&mut sidecar);
+    still_decides(&sidecar);
     let metrics = sidecar.metrics();
     let counted = r#"lictor_activation_failures_total{code="tampered",step="10"} 2"#;
     assert!(metrics.contains(counted), "{metrics}");
@@ -241,10 +243,10 @@ fn a_restart_without_the_control_plane_serves_the_last_known_good_at_once() {
     source.configure(&pod);
     pod.start().wait_for_number(1);
     source.becomes(Behaviour::Silent);
-    let mut sidecar = pod.start();
+    let sidecar = pod.start();
     let status = sidecar.wait_for_number(1);
     assert_eq!(status["bundle"]["source"], "cache");
-    still_decides(&mut sidecar);
+    still_decides(&sidecar);
 }
 
 #[test]
@@ -264,7 +266,7 @@ fn a_disk_that_takes_no_more_leaves_the_new_bundle_deciding_and_says_so() {
             None => limited.env_remove(name),
         };
     }
-    let mut sidecar = Sidecar::started(&mut limited);
+    let sidecar = pod.spawn(&mut limited);
     let status = sidecar.wait_for_number(2);
     assert_eq!(status["bundle"]["persisted"], false);
     assert!(!status["cache"]["error"].as_str().unwrap().is_empty());
@@ -281,7 +283,7 @@ fn a_disk_that_takes_no_more_keeps_the_old_bundle_where_the_operator_says_so() {
     let cache = pod.path("cache").display().to_string();
     pod.configure(&json!({"cache": {"dir": cache, "on_error": "keep"}}));
     pod.put(&bundle(1, "one"));
-    let mut sidecar = pod.start();
+    let sidecar = pod.start();
     sidecar.wait_for_number(1);
     std::fs::rename(pod.path("cache"), pod.path("aside")).unwrap();
     std::fs::write(pod.path("cache"), "no folder").unwrap();
@@ -290,7 +292,7 @@ fn a_disk_that_takes_no_more_keeps_the_old_bundle_where_the_operator_says_so() {
         last_error(status)["code"] == "not_persisted"
     });
     assert_eq!(last_error(&status)["step"], 16);
-    still_decides(&mut sidecar);
+    still_decides(&sidecar);
     std::fs::remove_file(pod.path("cache")).unwrap();
     std::fs::rename(pod.path("aside"), pod.path("cache")).unwrap();
     sidecar.sync();
@@ -301,14 +303,14 @@ fn a_disk_that_takes_no_more_keeps_the_old_bundle_where_the_operator_says_so() {
 fn two_sidecars_on_one_cache_folder_both_work() {
     let pod = Pod::new();
     pod.put(&bundle(1, "one"));
-    let mut sidecars = [pod.start(), pod.start()];
-    for sidecar in &mut sidecars {
+    let sidecars = [pod.start(), pod.start()];
+    for sidecar in &sidecars {
         sidecar.wait_for_number(1);
     }
     for number in 2..=20 {
         pod.put(&bundle(number, "same"));
         std::thread::scope(|scope| {
-            for sidecar in &mut sidecars {
+            for sidecar in &sidecars {
                 scope.spawn(move || {
                     sidecar.sync();
                     sidecar.wait_for_number(number);
@@ -326,21 +328,21 @@ fn two_sidecars_on_one_cache_folder_both_work() {
 fn a_keyring_reload_ends_the_bundle_and_restores_it() {
     let pod = Pod::new();
     pod.put(&bundle(1, "one"));
-    let mut sidecar = pod.start();
+    let sidecar = pod.start();
     sidecar.wait_for_number(1);
     let stranger = SigningKey::from_seed("stranger", &[9; 32]);
     pod.trust(&[&stranger]);
     sidecar.wait_for("the end", |status| {
         status["bundle"]["ended"] == "bundle_untrusted"
     });
-    let answer = crate::support::pod::validate(&mut crate::support::Http::tcp(sidecar.http));
+    let answer = validate(&mut sidecar.http());
     assert_eq!(
         (answer.status, &answer.json()["code"]),
         (503, &json!("bundle_untrusted"))
     );
     pod.trust(&[&stranger, &signing_key()]);
     sidecar.wait_for("the return", |status| status["bundle"]["ended"].is_null());
-    still_decides(&mut sidecar);
+    still_decides(&sidecar);
 }
 
 /// What no running sidecar can meet, since it sets none of these limits (and hashes no file twice); the library's
@@ -367,7 +369,7 @@ fn attacked(recipe: &Recipe, keyring: Keyring) -> (Pod, Sidecar) {
     let pod = Pod::new();
     pod.trust_beside(keyring, &own);
     pod.put(&bundle_signed(number, "one", &own.each_ref()));
-    let mut sidecar = pod.start();
+    let sidecar = pod.start();
     sidecar.wait_for_number(number);
     (pod, sidecar)
 }

@@ -1,4 +1,7 @@
-//! Decision cases over every kind of policy, read from `tests/cases/`, asked of the library's engine.
+//! Decision cases over every kind of policy, read from `tests/cases/`, asked of the library's engine and of a
+//! sidecar's door.
+
+mod door;
 
 use std::path::Path;
 use std::sync::Arc;

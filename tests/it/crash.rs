@@ -4,7 +4,10 @@ use std::ops::RangeInclusive;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::pod::{Pod, Sidecar, bundle};
+use crate::support::Http;
+use crate::support::bundle::bundle;
+use crate::support::pod::Pod;
+use crate::support::sidecar::Sidecar;
 
 /// Kills at random moments of back-to-back activations.
 const RANDOM_KILLS: u64 = 100;
@@ -15,10 +18,10 @@ fn word(number: u64) -> String {
 
 /// Starts without a source and answers by one of these numbers, with that number's word; gives it.
 fn survives_with(pod: &Pod, numbers: RangeInclusive<u64>) -> u64 {
-    decides_by(&mut pod.start(), numbers)
+    decides_by(&pod.start(), numbers)
 }
 
-fn decides_by(sidecar: &mut Sidecar, numbers: RangeInclusive<u64>) -> u64 {
+fn decides_by(sidecar: &Sidecar, numbers: RangeInclusive<u64>) -> u64 {
     sidecar.wait_for("a bundle", |status| !status["bundle"].is_null());
     let (number, said) = sidecar.decide();
     assert!(numbers.contains(&number), "{number} is not in {numbers:?}");
@@ -88,10 +91,12 @@ fn a_process_killed_at_any_time_restarts_by_a_revision_that_was_published() {
     for _ in 0..RANDOM_KILLS {
         pod.remove_source();
         let mut sidecar = pod.start();
-        let number = decides_by(&mut sidecar, stored..=newest);
+        let number = decides_by(&sidecar, stored..=newest);
         (stored, newest) = (number, number);
         let kill_at = Instant::now() + Duration::from_micros(rand::random_range(0..150_000));
         let id = sidecar.process.id();
+        // One connection throughout: another sidecar may be given the port of a dead one.
+        let mut admin = Http::tcp(sidecar.admin);
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 std::thread::sleep(kill_at.saturating_duration_since(Instant::now()));
@@ -100,7 +105,7 @@ fn a_process_killed_at_any_time_restarts_by_a_revision_that_was_published() {
             loop {
                 newest += 1;
                 pod.put(&bundle(newest, &word(newest)));
-                if !sidecar.sync_or_gone() {
+                if admin.try_send("POST", "/v1/sync", &[], "").is_err() {
                     break;
                 }
             }

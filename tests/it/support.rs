@@ -1,8 +1,10 @@
 //! The system under test: the real binary, started, asked, and stopped.
 
+pub mod bundle;
 mod http;
 pub mod pod;
 mod process;
+pub mod sidecar;
 
 use std::path::PathBuf;
 

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::support::Http;
-use crate::support::pod::{Pod, bundle, decided, validate};
+use crate::support::bundle::{bundle, decided};
+use crate::support::pod::Pod;
+use crate::support::sidecar::validate;
 
 const CONNECTIONS: usize = 16;
 const DECISIONS: u64 = 100_000;
@@ -23,7 +25,7 @@ fn word(number: u64) -> &'static str {
 fn no_decision_fails_or_mixes_two_revisions_while_bundles_are_swapped() {
     let pod = Pod::new();
     pod.put(&bundle(1, word(1)));
-    let mut sidecar = pod.start();
+    let sidecar = pod.start();
     sidecar.wait_for_number(1);
     let decisions = AtomicU64::new(0);
     let newest = AtomicU64::new(1);

@@ -5,27 +5,30 @@ use std::net::{Ipv4Addr, SocketAddr};
 use serde_json::json;
 
 use crate::support::Http;
+use crate::support::bundle::signing_key;
 
 use super::decisions::POLICIES;
-use super::pod::Pod;
-use super::problem;
+use super::{deciding, empty_under, problem, publish};
 
 #[test]
 fn it_shows_what_runs_and_fetches_on_demand() {
-    let pod = Pod::deciding(POLICIES, "max_bundle_age: 1h\n");
-    let status = pod.admin("/v1/status").json();
+    let sidecar = deciding(POLICIES, &json!({"max_bundle_age": "1h"}));
+    let status = sidecar.admin("/v1/status").json();
     assert_eq!(status["tenant"], "acme");
     assert_eq!(status["bundle"]["number"], 1);
-    assert_eq!(status["keyring"]["keys"][0]["kid"], "k1");
+    assert_eq!(status["keyring"]["keys"][0]["kid"], signing_key().kid);
     assert_eq!(status["sources"][0]["name"], "main");
     assert_eq!(status["ready"], true);
 
-    let details = pod.admin("/health/details").json();
+    let details = sidecar.admin("/health/details").json();
     assert_eq!(details["score"], 1.0, "{details}");
     assert_eq!(details["parts"].as_array().unwrap().len(), 3);
-    assert_eq!(pod.admin("/health/fresh").json()["max_age_seconds"], 3600);
+    assert_eq!(
+        sidecar.admin("/health/fresh").json()["max_age_seconds"],
+        3600
+    );
 
-    let config = pod.admin("/v1/config").json();
+    let config = sidecar.admin("/v1/config").json();
     assert_eq!(config["tenant"]["value"], "acme");
     assert!(
         config["tenant"]["origin"]
@@ -38,8 +41,8 @@ fn it_shows_what_runs_and_fetches_on_demand() {
         json!({"value": 1_000_000, "origin": "default"})
     );
 
-    pod.publish(2, POLICIES);
-    let answer = Http::tcp(pod.admin).send("POST", "/v1/sync", &[], "");
+    publish(&sidecar.pod, 2, POLICIES);
+    let answer = Http::tcp(sidecar.admin).send("POST", "/v1/sync", &[], "");
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(
         answer.json()["revision"]
@@ -54,13 +57,13 @@ fn it_shows_what_runs_and_fetches_on_demand() {
 
 #[test]
 fn it_counts() {
-    let pod = Pod::deciding(POLICIES, "");
-    pod.post("/v1/validate", r#"{"environment":"test"}"#);
-    pod.post(
+    let sidecar = deciding(POLICIES, &json!({}));
+    sidecar.post("/v1/validate", r#"{"environment":"test"}"#);
+    sidecar.post(
         "/v1/validate",
         r#"{"environment":"production","endpoint":{"url":"http://a"}}"#,
     );
-    pod.post("/v1/validate", "{");
+    sidecar.post("/v1/validate", "{");
     for (name, expected) in [
         ("policy_engine_validations_total{result=\"compliant\"}", 1.0),
         (
@@ -83,18 +86,18 @@ fn it_counts() {
         ("lictor_problems_total{code=\"invalid_json\"}", 1.0),
         ("policy_engine_active_policies", 2.0),
     ] {
-        assert_eq!(pod.metric(name), Some(expected), "{name}");
+        assert_eq!(sidecar.metric(name), Some(expected), "{name}");
     }
-    assert!(pod.metric("process_resident_memory_bytes").unwrap() > 1e6);
+    assert!(sidecar.metric("process_resident_memory_bytes").unwrap() > 1e6);
 }
 
 #[test]
 fn it_refuses_what_it_does_not_know() {
-    let pod = Pod::deciding(POLICIES, "");
-    problem(&pod.admin("/v1/validate"), 404, "not_found");
-    problem(&pod.admin("/"), 404, "not_found");
-    problem(&pod.admin("/v1/sync"), 405, "method_not_allowed");
-    let mut http = Http::tcp(pod.admin);
+    let sidecar = deciding(POLICIES, &json!({}));
+    problem(&sidecar.admin("/v1/validate"), 404, "not_found");
+    problem(&sidecar.admin("/"), 404, "not_found");
+    problem(&sidecar.admin("/v1/sync"), 405, "method_not_allowed");
+    let mut http = Http::tcp(sidecar.admin);
     problem(
         &http.send("GET", "/v1/status", &[("host", "evil.example")], ""),
         403,
@@ -118,9 +121,9 @@ fn beyond_this_machine_it_asks_for_the_token() {
             ("LICTOR_LISTENERS__ADMIN__INSECURE_PLAINTEXT", "true"),
         ];
         environment.extend(token.map(|file| ("LICTOR_LISTENERS__ADMIN__TOKEN_FILE", file)));
-        let pod = Pod::empty_under(&environment);
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, pod.admin.port()));
-        (pod, address)
+        let sidecar = empty_under(&environment);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, sidecar.admin.port()));
+        (sidecar, address)
     };
     let ask = |address, path: &str, authorization: &str| {
         Http::tcp(address).send("GET", path, &[("authorization", authorization)], "")

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
+use crate::support::sidecar::Sidecar;
 use crate::support::{Answer, outside};
 
+use super::deciding;
 use super::decisions::POLICIES;
-use super::pod::Pod;
 
 const EVALUATION: &str = "/access/v1/evaluation";
 const EVALUATIONS: &str = "/access/v1/evaluations";
@@ -67,15 +68,15 @@ fn refused(answer: &Answer, status: u16) {
 
 #[test]
 fn the_certification_scenario_holds() {
-    let pod = Pod::deciding(
+    let sidecar = deciding(
         POLICIES,
-        "authzen: {policy_decision_point: 'https://pdp.example'}\n",
+        &json!({"authzen": {"policy_decision_point": "https://pdp.example"}}),
     );
-    basic(&pod);
-    basic_errors(&pod);
-    batch(&pod);
-    batch_edges(&pod);
-    let metadata = pod.http().get("/.well-known/authzen-configuration");
+    basic(&sidecar);
+    basic_errors(&sidecar);
+    batch(&sidecar);
+    batch_edges(&sidecar);
+    let metadata = sidecar.http().get("/.well-known/authzen-configuration");
     assert_eq!(metadata.status, 200);
     assert_eq!(
         metadata.json(),
@@ -87,7 +88,7 @@ fn the_certification_scenario_holds() {
     );
 }
 
-fn basic(pod: &Pod) {
+fn basic(sidecar: &Sidecar) {
     let read = || json!({"name": "read"});
     let write = || json!({"name": "write"});
     let delete = |soft: bool| json!({"name": "delete", "properties": {"soft": soft}});
@@ -142,7 +143,7 @@ fn basic(pod: &Pod) {
     ] {
         for _ in 0..2 {
             assert_eq!(
-                decision(&pod.post(EVALUATION, &body.to_string())),
+                decision(&sidecar.post(EVALUATION, &body.to_string())),
                 expected,
                 "{name}"
             );
@@ -150,7 +151,7 @@ fn basic(pod: &Pod) {
     }
 }
 
-fn basic_errors(pod: &Pod) {
+fn basic_errors(sidecar: &Sidecar) {
     let whole = question(
         user("alice"),
         json!({"name": "read"}),
@@ -159,7 +160,7 @@ fn basic_errors(pod: &Pod) {
     for member in ["subject", "action", "resource"] {
         let mut body = whole.clone();
         body.as_object_mut().unwrap().remove(member);
-        refused(&pod.post(EVALUATION, &body.to_string()), 400);
+        refused(&sidecar.post(EVALUATION, &body.to_string()), 400);
     }
     for (member, field) in [
         ("subject", "type"),
@@ -170,20 +171,20 @@ fn basic_errors(pod: &Pod) {
     ] {
         let mut body = whole.clone();
         body[member].as_object_mut().unwrap().remove(field);
-        refused(&pod.post(EVALUATION, &body.to_string()), 400);
+        refused(&sidecar.post(EVALUATION, &body.to_string()), 400);
     }
     let mut wrong = whole.clone();
     wrong["subject"] = json!("alice");
-    refused(&pod.post(EVALUATION, &wrong.to_string()), 400);
+    refused(&sidecar.post(EVALUATION, &wrong.to_string()), 400);
     let mut wrong = whole.clone();
     wrong["action"]["name"] = json!(123);
-    refused(&pod.post(EVALUATION, &wrong.to_string()), 400);
+    refused(&sidecar.post(EVALUATION, &wrong.to_string()), 400);
     for body in ["", "{", "[]", "{\"subject\":", "nonsense"] {
-        refused(&pod.post(EVALUATION, body), 400);
-        refused(&pod.post(EVALUATIONS, body), 400);
+        refused(&sidecar.post(EVALUATION, body), 400);
+        refused(&sidecar.post(EVALUATIONS, body), 400);
     }
     let text = whole.to_string();
-    let plain = pod.http().send(
+    let plain = sidecar.http().send(
         "POST",
         EVALUATION,
         &[("content-type", "text/plain")],
@@ -194,21 +195,25 @@ fn basic_errors(pod: &Pod) {
         ("content-type", "application/json; charset=utf-8"),
         ("x-request-id", "r-1"),
     ];
-    let answer = pod.http().send("POST", EVALUATION, &charset, text.clone());
+    let answer = sidecar
+        .http()
+        .send("POST", EVALUATION, &charset, text.clone());
     assert!(decision(&answer));
     assert_eq!(answer.header("x-request-id"), "r-1");
-    let refused_too = pod
-        .http()
-        .send("POST", EVALUATION, &[("x-request-id", "r-2")], text.clone());
+    let refused_too =
+        sidecar
+            .http()
+            .send("POST", EVALUATION, &[("x-request-id", "r-2")], text.clone());
     assert_eq!(refused_too.header("x-request-id"), "r-2");
     assert!(
-        !pod.post(EVALUATION, &text)
+        !sidecar
+            .post(EVALUATION, &text)
             .header("x-request-id")
             .is_empty()
     );
 }
 
-fn batch(pod: &Pod) {
+fn batch(sidecar: &Sidecar) {
     let read = json!({"name": "read"});
     let write = json!({"name": "write"});
     let active = record("record-1", Some("active"));
@@ -265,7 +270,7 @@ fn batch(pod: &Pod) {
         ),
     ] {
         assert_eq!(
-            decisions(&pod.post(EVALUATIONS, &body.to_string())),
+            decisions(&sidecar.post(EVALUATIONS, &body.to_string())),
             expected,
             "{name}"
         );
@@ -274,17 +279,17 @@ fn batch(pod: &Pod) {
         question(user("alice"), read.clone(), active.clone()),
         json!({"subject": user("alice"), "action": read, "resource": active, "evaluations": []}),
     ] {
-        assert!(decision(&pod.post(EVALUATIONS, &body.to_string())));
+        assert!(decision(&sidecar.post(EVALUATIONS, &body.to_string())));
     }
 }
 
-fn batch_edges(pod: &Pod) {
+fn batch_edges(sidecar: &Sidecar) {
     let item = |name: &str| json!({"resource": record("record-1", None), "subject": user(name)});
     let batch = |semantic: &str, names: &[&str]| {
         let items: Vec<_> = names.iter().map(|name| item(name)).collect();
         json!({"action": {"name": "write"}, "options": {"evaluations_semantic": semantic}, "evaluations": items})
     };
-    let ask = |body: &Value| decisions(&pod.post(EVALUATIONS, &body.to_string()));
+    let ask = |body: &Value| decisions(&sidecar.post(EVALUATIONS, &body.to_string()));
     let names = ["alice", "bob", "alice"];
     assert_eq!(ask(&batch("execute_all", &names)), [true, false, true]);
     assert_eq!(ask(&batch("deny_on_first_deny", &names)), [true, false]);
@@ -293,7 +298,7 @@ fn batch_edges(pod: &Pod) {
         [false, true]
     );
     refused(
-        &pod.post(EVALUATIONS, &batch("whatever", &names).to_string()),
+        &sidecar.post(EVALUATIONS, &batch("whatever", &names).to_string()),
         400,
     );
 
@@ -301,13 +306,13 @@ fn batch_edges(pod: &Pod) {
     assert_eq!(ask(&batch("execute_all", &thousand)).len(), 1000);
     let more = vec!["alice"; 1001];
     refused(
-        &pod.post(EVALUATIONS, &batch("execute_all", &more).to_string()),
+        &sidecar.post(EVALUATIONS, &batch("execute_all", &more).to_string()),
         400,
     );
 
     let faulty = json!({"action": {"name": "write"}, "resource": record("record-1", None),
         "evaluations": [{"subject": 7}, {"subject": user("alice")}, 3]});
-    let answer = pod.post(EVALUATIONS, &faulty.to_string());
+    let answer = sidecar.post(EVALUATIONS, &faulty.to_string());
     assert_eq!(decisions(&answer), [false, true, false]);
     let body = answer.json();
     assert_eq!(
@@ -324,10 +329,10 @@ fn the_todo_vectors_hold() {
     };
     let text = std::fs::read(vectors.join("authzen/todo-1_0-02.json")).unwrap();
     let vectors: Value = serde_json::from_slice(&text).unwrap();
-    let pod = Pod::deciding(POLICIES, "");
+    let sidecar = deciding(POLICIES, &json!({}));
     let mut count = 0;
     for case in vectors["evaluation"].as_array().unwrap() {
-        let answer = pod.post(EVALUATION, &case["request"].to_string());
+        let answer = sidecar.post(EVALUATION, &case["request"].to_string());
         assert_eq!(
             json!(decision(&answer)),
             case["expected"],
@@ -337,7 +342,7 @@ fn the_todo_vectors_hold() {
         count += 1;
     }
     for case in vectors["evaluations"].as_array().unwrap() {
-        let answer = pod.post(EVALUATIONS, &case["request"].to_string());
+        let answer = sidecar.post(EVALUATIONS, &case["request"].to_string());
         let expected: Vec<bool> = case["expected"]
             .as_array()
             .unwrap()

@@ -5,11 +5,12 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::support::{Http, lictor, scratch};
 
 use super::decisions::POLICIES;
-use super::pod::Pod;
-use super::problem;
+use super::{deciding, problem};
 
 const GOOD: &str = r#"{"environment":"test"}"#;
 
@@ -28,7 +29,10 @@ fn raw(address: SocketAddr, bytes: &[u8]) -> String {
 
 #[test]
 fn bad_bodies_are_refused() {
-    let pod = Pod::deciding(POLICIES, "limits: {body_bytes: 64KiB, input_depth: 16}\n");
+    let sidecar = deciding(
+        POLICIES,
+        &json!({"limits": {"body_bytes": "64KiB", "input_depth": 16}}),
+    );
     for path in [
         "/v1/validate",
         "/v1/access/check",
@@ -44,23 +48,23 @@ fn bad_bodies_are_refused() {
             "\u{0}",
             "{\"environment\": \"\\ud800\"}",
         ] {
-            let document = problem(&pod.post(path, body), 400, "invalid_json");
+            let document = problem(&sidecar.post(path, body), 400, "invalid_json");
             assert_eq!(document["instance"], path);
         }
         let deep = format!("{}{}", "{\"a\":".repeat(5000), "}".repeat(5000));
-        problem(&pod.post(path, &deep), 400, "invalid_json");
+        problem(&sidecar.post(path, &deep), 400, "invalid_json");
         for content_type in [
             "text/plain",
             "application/x-www-form-urlencoded",
             "application/jsonp",
         ] {
-            let answer = pod
+            let answer = sidecar
                 .http()
                 .send("POST", path, &[("content-type", content_type)], GOOD);
             problem(&answer, 415, "unsupported_media_type");
         }
         problem(
-            &pod.http().send("POST", path, &[], GOOD),
+            &sidecar.http().send("POST", path, &[], GOOD),
             415,
             "unsupported_media_type",
         );
@@ -74,22 +78,22 @@ fn bad_bodies_are_refused() {
         ("/v1/validate", "[]"),
     ];
     for (path, body) in invalid {
-        let answer = pod.post(path, body);
+        let answer = sidecar.post(path, body);
         assert_eq!(answer.status, 400, "{path} {body}: {}", answer.text());
     }
     let twice = r#"{"environment":"test","environment":"production"}"#;
-    problem(&pod.post("/v1/validate", twice), 400, "invalid_json");
-    assert_eq!(pod.post("/v1/validate", GOOD).status, 200);
+    problem(&sidecar.post("/v1/validate", twice), 400, "invalid_json");
+    assert_eq!(sidecar.post("/v1/validate", GOOD).status, 200);
 }
 
 #[test]
 fn large_bodies_are_refused_without_being_read() {
-    let pod = Pod::deciding(POLICIES, "");
+    let sidecar = deciding(POLICIES, &json!({}));
     // Announced: the answer comes although the body never does.
     let head =
         "POST /v1/validate HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
     let announced = raw(
-        pod.http,
+        sidecar.http,
         format!("{head}content-length: 10485760\r\n\r\n").as_bytes(),
     );
     assert!(announced.starts_with("HTTP/1.1 413 "), "{announced}");
@@ -104,7 +108,7 @@ fn large_bodies_are_refused_without_being_read() {
         chunked.extend_from_slice(&vec![b' '; 65_536]);
         chunked.extend_from_slice(b"\r\n");
     }
-    let mut stream = TcpStream::connect(pod.http).unwrap();
+    let mut stream = TcpStream::connect(sidecar.http).unwrap();
     let mut writer = stream.try_clone().unwrap();
     let sending = std::thread::spawn(move || writer.write_all(&chunked).is_ok());
     let mut answer = [0; 12];
@@ -112,12 +116,12 @@ fn large_bodies_are_refused_without_being_read() {
     assert_eq!(&answer, b"HTTP/1.1 413");
     drop(stream);
     sending.join().unwrap();
-    assert_eq!(pod.post("/v1/validate", GOOD).status, 200);
+    assert_eq!(sidecar.post("/v1/validate", GOOD).status, 200);
 }
 
 #[test]
 fn unknown_routes_and_methods_are_refused() {
-    let pod = Pod::deciding(POLICIES, "");
+    let sidecar = deciding(POLICIES, &json!({}));
     for path in [
         "/",
         "/nope",
@@ -128,21 +132,21 @@ fn unknown_routes_and_methods_are_refused() {
         "/v1/status",
         "/api/v2/x",
     ] {
-        problem(&pod.http().get(path), 404, "not_found");
+        problem(&sidecar.http().get(path), 404, "not_found");
     }
     for method in ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"] {
-        let answer = pod.http().send(method, "/v1/validate", &[], "");
+        let answer = sidecar.http().send(method, "/v1/validate", &[], "");
         problem(&answer, 405, "method_not_allowed");
         assert_eq!(answer.header("allow"), "POST");
     }
     // Nobody to forward to.
     problem(
-        &pod.http().get("/api/v1/policies"),
+        &sidecar.http().get("/api/v1/policies"),
         503,
         "upstream_unavailable",
     );
     problem(
-        &pod.http().get("/.well-known/authzen-configuration/x"),
+        &sidecar.http().get("/.well-known/authzen-configuration/x"),
         404,
         "not_found",
     );
@@ -150,46 +154,49 @@ fn unknown_routes_and_methods_are_refused() {
 
 #[test]
 fn heads_are_bounded() {
-    let pod = Pod::deciding(POLICIES, "limits: {header_bytes: 16KiB, uri_bytes: 1KiB}\n");
+    let sidecar = deciding(
+        POLICIES,
+        &json!({"limits": {"header_bytes": "16KiB", "uri_bytes": "1KiB"}}),
+    );
     let long = format!("/v1/validate?{}", "x".repeat(2000));
-    problem(&pod.post(&long, GOOD), 414, "uri_too_long");
+    problem(&sidecar.post(&long, GOOD), 414, "uri_too_long");
     let large = format!(
         "GET / HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n",
         "y".repeat(40_000)
     );
-    assert!(raw(pod.http, large.as_bytes()).starts_with("HTTP/1.1 431 "));
+    assert!(raw(sidecar.http, large.as_bytes()).starts_with("HTTP/1.1 431 "));
     let many = format!(
         "GET / HTTP/1.1\r\nhost: localhost\r\n{}\r\n",
         "x-many: 1\r\n".repeat(200)
     );
-    assert!(raw(pod.http, many.as_bytes()).starts_with("HTTP/1.1 431 "));
-    assert!(raw(pod.http, b"\x16\x03\x01 nonsense\r\n\r\n").starts_with("HTTP/1.1 400 "));
-    assert_eq!(pod.post("/v1/validate", GOOD).status, 200);
+    assert!(raw(sidecar.http, many.as_bytes()).starts_with("HTTP/1.1 431 "));
+    assert!(raw(sidecar.http, b"\x16\x03\x01 nonsense\r\n\r\n").starts_with("HTTP/1.1 400 "));
+    assert_eq!(sidecar.post("/v1/validate", GOOD).status, 200);
 }
 
 #[test]
 fn slow_clients_are_cut_off() {
-    let pod = Pod::deciding(
+    let sidecar = deciding(
         POLICIES,
-        "limits: {header_timeout: 300ms, body_timeout: 300ms}\n",
+        &json!({"limits": {"header_timeout": "300ms", "body_timeout": "300ms"}}),
     );
-    let head = raw(pod.http, b"POST /v1/validate HTTP/1.1\r\nhost: loc");
+    let head = raw(sidecar.http, b"POST /v1/validate HTTP/1.1\r\nhost: loc");
     assert!(head.starts_with("HTTP/1.1 408 "), "{head}");
     let body = raw(
-        pod.http,
+        sidecar.http,
         b"POST /v1/validate HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{\"a\"",
     );
     assert!(body.starts_with("HTTP/1.1 408 "), "{body}");
     assert!(body.contains("\"code\":\"request_timeout\""), "{body}");
     // An idle connection is closed without a word.
-    assert_eq!(raw(pod.http, b""), "");
-    assert_eq!(pod.post("/v1/validate", GOOD).status, 200);
+    assert_eq!(raw(sidecar.http, b""), "");
+    assert_eq!(sidecar.post("/v1/validate", GOOD).status, 200);
 }
 
 #[test]
 fn callers_from_elsewhere_are_refused() {
-    let pod = Pod::deciding(POLICIES, "");
-    let with = |name, value| pod.post_with("/v1/validate", &[(name, value)], GOOD);
+    let sidecar = deciding(POLICIES, &json!({}));
+    let with = |name, value| sidecar.post_with("/v1/validate", &[(name, value)], GOOD);
     problem(&with("host", "evil.example"), 403, "permission_denied");
     problem(
         &with("origin", "https://evil.example"),
@@ -200,12 +207,12 @@ fn callers_from_elsewhere_are_refused() {
     assert_eq!(with("host", "localhost:1").status, 200);
     problem(&with("x-tenant-id", "other"), 403, "permission_denied");
     assert_eq!(with("x-tenant-id", "acme").status, 200);
-    let upward = pod
+    let upward = sidecar
         .http()
         .send("GET", "/api/v1/policies", &[("x-tenant-id", "other")], "");
     problem(&upward, 403, "permission_denied");
 
-    let socket = pod.folder.path().join("http.sock");
+    let socket = sidecar.pod.path("http.sock");
     let mode = std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
     let json = [("content-type", "application/json"), ("host", "any.name")];

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::pod::Pod;
-use super::problem;
+use crate::support::sidecar::Sidecar;
+
+use super::{deciding, problem};
 
 pub const POLICIES: &str = include_str!("policies.yaml");
 
@@ -20,17 +21,17 @@ fn names(value: &Value) -> Vec<&str> {
 
 #[test]
 fn each_call_answers_with_its_own_body() {
-    let pod = Pod::deciding(POLICIES, "");
-    validation(&pod);
-    access(&pod);
-    consumption(&pod);
-    variant(&pod);
-    explanation(&pod);
-    content(&pod);
+    let sidecar = deciding(POLICIES, &json!({}));
+    validation(&sidecar);
+    access(&sidecar);
+    consumption(&sidecar);
+    variant(&sidecar);
+    explanation(&sidecar);
+    content(&sidecar);
 }
 
-fn validation(pod: &Pod) {
-    let answer = pod.post_with(
+fn validation(sidecar: &Sidecar) {
+    let answer = sidecar.post_with(
         "/v1/validate",
         &[("x-request-id", "request-1")],
         r#"{"environment":"production","endpoint":{"url":"http://a"}}"#,
@@ -67,7 +68,9 @@ fn validation(pod: &Pod) {
     assert!(body["validated_at"].as_str().unwrap().ends_with('Z'));
     uuid::Uuid::parse_str(body["decision_id"].as_str().unwrap()).unwrap();
 
-    let body = pod.post("/v1/validate", r#"{"environment":"test"}"#).json();
+    let body = sidecar
+        .post("/v1/validate", r#"{"environment":"test"}"#)
+        .json();
     assert_eq!(
         (&body["compliant"], &body["violations"]),
         (&json!(true), &json!([]))
@@ -76,10 +79,10 @@ fn validation(pod: &Pod) {
     assert_eq!(metadata["policies_passed"], metadata["policies_evaluated"]);
 }
 
-fn access(pod: &Pod) {
+fn access(sidecar: &Sidecar) {
     let ask = |user: &str, action: &str| {
         let body = json!({"user_id": user, "service_id": "s-1", "action": action, "context": {}});
-        pod.post("/v1/access/check", &body.to_string()).json()
+        sidecar.post("/v1/access/check", &body.to_string()).json()
     };
     let body = ask("user-1", "invoke");
     assert_eq!(body["allowed"], true, "{body}");
@@ -102,12 +105,12 @@ fn access(pod: &Pod) {
     );
 }
 
-fn consumption(pod: &Pod) {
+fn consumption(sidecar: &Sidecar) {
     let body = json!({
         "consumer_id": "c-1", "service_id": "s-1", "request_payload": "{}", "headers": {},
         "context": {"ip_address": "10.0.0.1"}
     });
-    let body = pod
+    let body = sidecar
         .post("/v1/consumption/validate", &body.to_string())
         .json();
     assert_eq!(body["limits"]["max_requests_per_minute"], 30, "{body}");
@@ -124,10 +127,10 @@ fn consumption(pod: &Pod) {
     }
 }
 
-fn variant(pod: &Pod) {
+fn variant(sidecar: &Sidecar) {
     let ask = |key: &str| {
         let body = json!({"experiment": "checkout", "key": key, "context": {}});
-        pod.post("/v1/variant", &body.to_string()).json()
+        sidecar.post("/v1/variant", &body.to_string()).json()
     };
     let body = ask("client-7");
     assert_eq!(
@@ -146,13 +149,13 @@ fn variant(pod: &Pod) {
         ask("somebody")["variant"],
         "stable per key"
     );
-    let unknown = pod.post("/v1/variant", r#"{"experiment":"nothing","key":"x"}"#);
+    let unknown = sidecar.post("/v1/variant", r#"{"experiment":"nothing","key":"x"}"#);
     problem(&unknown, 404, "not_found");
 }
 
-fn explanation(pod: &Pod) {
+fn explanation(sidecar: &Sidecar) {
     let body = r#"{"environment":"production","endpoint":{"url":"http://a"}}"#;
-    let explained = pod.post("/v1/validate?explain=full", body).json();
+    let explained = sidecar.post("/v1/validate?explain=full", body).json();
     let considered = explained["considered"].as_array().unwrap();
     assert!(
         considered
@@ -161,11 +164,11 @@ fn explanation(pod: &Pod) {
         "{explained}"
     );
     assert_eq!(
-        pod.post("/v1/validate", body).json().get("considered"),
+        sidecar.post("/v1/validate", body).json().get("considered"),
         None
     );
     let body = r#"{"user_id":"robot","service_id":"s","action":"invoke","context":{}}"#;
-    let explained = pod.post("/v1/access/check?explain=full", body).json();
+    let explained = sidecar.post("/v1/access/check?explain=full", body).json();
     assert!(
         explained["considered"]
             .as_array()
@@ -179,11 +182,11 @@ fn explanation(pod: &Pod) {
     );
 }
 
-fn content(pod: &Pod) {
-    let status = pod.admin("/v1/status").json();
+fn content(sidecar: &Sidecar) {
+    let status = sidecar.admin("/v1/status").json();
     let revision = status["bundle"]["revision"].as_str().unwrap().to_owned();
     let id = lictor::model::PolicyId::derived("acme", "AccessPolicy", "services");
-    let answer = pod
+    let answer = sidecar
         .http()
         .get(&format!("/api/v1/policies/{id}/content?client_id=c%201"));
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -191,7 +194,9 @@ fn content(pod: &Pod) {
     assert_eq!(answer.header("x-lictor-revision"), revision);
     uuid::Uuid::parse_str(answer.header("x-lictor-decision-id")).unwrap();
     let other = "00000000-0000-4000-8000-000000000000";
-    let answer = pod.http().get(&format!("/api/v1/policies/{other}/content"));
+    let answer = sidecar
+        .http()
+        .get(&format!("/api/v1/policies/{other}/content"));
     problem(&answer, 404, "not_found");
 }
 
@@ -210,18 +215,19 @@ fn a_token_is_verified_and_its_claims_decide() {
     let public = folder.path().join("public");
     let encoded = base64::engine::general_purpose::STANDARD.encode(issuer.public_key());
     std::fs::write(&public, encoded).unwrap();
-    let extra = format!(
-        "identity:\n  issuers:\n    - name: tests\n      audience: [lictor]\n      public_key_file: {}\n",
-        public.display()
+    let issuer_of_tests =
+        json!({"name": "tests", "audience": ["lictor"], "public_key_file": public});
+    let sidecar = deciding(
+        POLICIES,
+        &json!({"identity": {"issuers": [issuer_of_tests]}}),
     );
-    let pod = Pod::deciding(POLICIES, &extra);
     let body = r#"{"user_id":"ann","service_id":"s","action":"administer","context":{}}"#;
     let ask = |authorization: Option<&str>| {
         let headers: Vec<_> = authorization
             .map(|value| ("authorization", value))
             .into_iter()
             .collect();
-        pod.post_with("/v1/access/check", &headers, body)
+        sidecar.post_with("/v1/access/check", &headers, body)
     };
     assert_eq!(ask(None).json()["allowed"], false);
     for invalid in ["Bearer abc", "Basic abc", "", "Bearer "] {
