@@ -93,10 +93,10 @@ fn a_process_killed_at_any_time_restarts_by_a_revision_that_was_published() {
         let mut sidecar = pod.start();
         let number = decides_by(&sidecar, stored..=newest);
         (stored, newest) = (number, number);
-        let kill_at = Instant::now() + Duration::from_micros(rand::random_range(0..150_000));
-        let id = sidecar.process.id();
         // One connection throughout: another sidecar may be given the port of a dead one.
         let mut admin = Http::tcp(sidecar.admin);
+        let kill_at = Instant::now() + Duration::from_micros(rand::random_range(0..150_000));
+        let id = sidecar.process.id();
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 std::thread::sleep(kill_at.saturating_duration_since(Instant::now()));
