@@ -6,6 +6,7 @@ mod bundle;
 mod completions;
 #[cfg(feature = "control-plane")]
 mod control_plane;
+mod folder;
 mod key;
 mod output;
 mod policy;

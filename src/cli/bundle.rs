@@ -2,7 +2,6 @@
 
 mod build;
 mod diff;
-mod folder;
 mod inspect;
 mod read;
 mod sign;

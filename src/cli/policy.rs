@@ -3,14 +3,13 @@
 mod check;
 mod coverage;
 mod eval;
-mod folder;
-mod report;
 mod test;
 
 use std::process::ExitCode;
 
+use super::folder::{self, Folder};
+use super::output::Output;
 use crate::model::Timestamp;
-use folder::Folder;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,13 +55,6 @@ struct Sources {
     tenant: crate::model::TenantId,
 }
 
-/// How findings are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    Text,
-    Json,
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -73,7 +65,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),
         Command::Eval(args) => eval::run(args),
-        Command::Schema => report::print_json(&crate::policy::schema()).map(|()| ExitCode::SUCCESS),
+        Command::Schema => {
+            Output::Json.print(&crate::policy::schema(), String::new)?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

@@ -272,23 +272,65 @@ fn two_bundles_are_compared_by_policy_and_file() {
 }
 
 #[test]
-fn errors_in_policies_are_all_shown_with_their_places() {
+fn errors_of_all_files_are_shown_with_their_places() {
     let bench = Bench::new();
+    let found = || -> Vec<String> {
+        let errors = bench.build("3", "a.tar.gz", 1)["errors"].clone();
+        let shown = |error: &Value| {
+            let file = error["file"].as_str().unwrap().rsplit('/').next().unwrap();
+            format!(
+                "{file}:{} {} {}",
+                error["line"], error["path"], error["message"]
+            )
+        };
+        errors.as_array().unwrap().iter().map(shown).collect()
+    };
     bench.write(
         "policies/https.yaml",
         &POLICY.replace("severity: critical", "severity: dire"),
     );
+    bench.write("policies/limits/data.json", "{}");
+    bench.write("policies/more/data.json", "{\n\"a\": }");
     bench.write("policies/other.yaml", "kind: ValidatonPolicy\n");
-    let errors = bench.build("3", "a.tar.gz", 1)["errors"].to_string();
-    assert!(
-        errors.contains("https.yaml:6:") && errors.contains("other.yaml:1:"),
-        "{errors}"
-    );
+    bench.write("policies/z.yaml", "modules: {a.rego: package a}\n");
+    bench.write("policies/a.rego", "package a\n");
+    let expected = [
+        "https.yaml:6 \"spec.severity\" \"`dire` is none of",
+        "data.yaml:1 \"\" \"the folder has another data document",
+        "data.json:2 \"\" \"expected a value",
+        "other.yaml:1 \"kind\"",
+        "z.yaml:1 \"\" \"`a.rego` is there twice",
+    ];
+    let errors = found();
+    for part in expected {
+        let is_there = |error: &String| error.starts_with(part);
+        assert!(errors.iter().any(is_there), "{part}: {errors:#?}");
+    }
     assert!(!Path::new(&bench.path("a.tar.gz")).exists());
+    for name in ["limits/data.json", "more/data.json", "z.yaml", "a.rego"] {
+        fs::remove_file(bench.path(&format!("policies/{name}"))).unwrap();
+    }
     bench.write("policies/https.yaml", POLICY);
     bench.write("policies/other.yaml", POLICY);
-    let errors = bench.build("3", "a.tar.gz", 1)["errors"].to_string();
-    assert!(errors.contains("has the same version"), "{errors}");
+    let errors = found();
+    assert!(
+        errors.len() == 1 && errors[0].contains("version 1.2.0 of policy `https-required`"),
+        "{errors:?}"
+    );
+}
+
+#[test]
+fn one_policy_is_not_called_policies() {
+    let bench = Bench::new();
+    bench.build("3", "a.tar.gz", 0);
+    let (archive, keyring) = (bench.path("a.tar.gz"), bench.path("keyring.yaml"));
+    let at = "2026-11-02T00:00:00Z";
+    let arguments = ["bundle", "verify", &archive, "--keyring", &keyring];
+    let (code, text, _) = run(&[&arguments[..], &["--at", at]].concat());
+    assert!(
+        code == 0 && text.contains("1 policy compiled and tested"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -205,6 +205,27 @@ fn eval_answers_and_explains() {
 }
 
 #[test]
+fn eval_names_the_item_of_match_that_was_false() {
+    let (kept, folder) = folder_of_policy(POLICY);
+    let input = write(kept.path(), "input.txt", "{}");
+    let (code, text) = ran(&["eval", "--explain", "--input", &input, &folder]);
+    assert_eq!(code, 0, "{text}");
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    let [item] = answer["considered"].as_array().unwrap().as_slice() else {
+        panic!("{text}");
+    };
+    assert_eq!(
+        (&item["place"], &item["condition"], &item["value"]),
+        (
+            &json!("spec.match[0]"),
+            &json!("has(input.size)"),
+            &json!("false")
+        )
+    );
+    assert_eq!(item["matched"], false);
+}
+
+#[test]
 fn eval_asks_every_kind() {
     let folder = scratch();
     let ask = |kind: &str, input: &str, claims: Option<&str>| -> Value {

@@ -1,5 +1,6 @@
 //! `lictor bundle build`: a folder becomes a signed archive; the same arguments give the same bytes.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,13 +8,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::json;
 
-use crate::bundle::{Builder, Limits, PolicyEntry, SigningKey, peek};
-use crate::cli::output::Output;
-use crate::model::{TenantId, Timestamp};
-use crate::policy::canonical;
+use crate::bundle::{Builder, Limits, Peek, PolicyEntry, SigningKey, peek};
+use crate::cli::folder::{self, Folder};
+use crate::cli::output::{Output, count, finding, finding_line};
+use crate::model::{TenantId, Timestamp, VersionStatus};
+use crate::policy::{Body, PolicyError, canonical};
 use crate::server::settings::units::parse_duration;
 
-use super::folder::{self, Folder};
 use super::read::{Keys, parse_moment, write_file};
 
 const EXAMPLE: &str = "\
@@ -51,18 +52,20 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let folder = folder::read(&args.folder, args.tenant.as_str())?;
-    if !folder.errors.is_empty() {
-        let text = || folder.errors.join("\n");
-        args.output
-            .print(&json!({ "errors": folder.errors }), text)?;
-        return Ok(ExitCode::FAILURE);
-    }
+    let folder = folder::read(std::slice::from_ref(&args.folder), args.tenant.as_str())?;
+    let builder = match builder(args, &folder) {
+        Ok(builder) => builder,
+        Err(errors) => {
+            let found: Vec<_> = errors.iter().map(finding).collect();
+            let lines = || errors.iter().map(|error| finding_line("error", error));
+            args.output
+                .print(&json!({ "errors": found }), || lines().collect())?;
+            return Ok(ExitCode::FAILURE);
+        }
+    };
     let keys = args.keys.read()?;
     let signing: Vec<&SigningKey> = keys.iter().collect();
-    let archive = builder(args, &folder)?
-        .build(&signing)
-        .context("cannot build the bundle")?;
+    let archive = builder.build(&signing).context("cannot build the bundle")?;
     let built = peek(&archive, &Limits::default()).context("cannot read what was built")?;
     write_file(&args.out, &archive)?;
     let json = json!({
@@ -76,27 +79,32 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         "bytes": archive.len(),
         "ignored": folder.ignored,
     });
-    args.output.print(&json, || {
-        let ignored: Vec<_> = folder
-            .ignored
-            .iter()
-            .map(|name| format!("ignored {name}\n"))
-            .collect();
-        format!(
-            "{}built {}: revision {}, {} policies, {} files, {} bytes, signed by {}",
-            ignored.concat(),
-            args.out.display(),
-            built.claims.revision,
-            built.manifest.policies.len(),
-            built.files.len(),
-            archive.len(),
-            built.kids.join(", ")
-        )
-    })?;
+    args.output
+        .print(&json, || text(args, &folder, &built, archive.len()))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn builder(args: &Args, folder: &Folder) -> anyhow::Result<Builder> {
+fn text(args: &Args, folder: &Folder, built: &Peek, bytes: usize) -> String {
+    let ignored: Vec<_> = folder
+        .ignored
+        .iter()
+        .map(|name| format!("ignored {name}\n"))
+        .collect();
+    format!(
+        "{}built {}: revision {}, {}, {}, {}, signed by {}",
+        ignored.concat(),
+        args.out.display(),
+        built.claims.revision,
+        count(built.manifest.policies.len(), "policy", "policies"),
+        count(built.files.len(), "file", "files"),
+        count(bytes, "byte", "bytes"),
+        built.kids.join(", ")
+    )
+}
+
+/// The bundle to be, or everything that is wrong with the folder.
+fn builder(args: &Args, folder: &Folder) -> Result<Builder, Vec<PolicyError>> {
+    let mut errors = folder.errors.clone();
     let lifetime = i64::try_from(args.expires_in.as_secs()).unwrap_or(i64::MAX);
     let mut builder = Builder::new(
         args.tenant.clone(),
@@ -107,6 +115,16 @@ fn builder(args: &Args, folder: &Folder) -> anyhow::Result<Builder> {
     );
     for document in &folder.documents {
         let metadata = &document.metadata;
+        let content_hash = match canonical::content_hash(document.json.as_bytes()) {
+            Ok(hash) => hash,
+            Err(error) => {
+                errors.push(PolicyError {
+                    place: document.place.clone(),
+                    message: error.to_string(),
+                });
+                continue;
+            }
+        };
         let entry = PolicyEntry {
             id: metadata.id,
             name: metadata.name.to_string(),
@@ -116,13 +134,49 @@ fn builder(args: &Args, folder: &Folder) -> anyhow::Result<Builder> {
             group: metadata.group,
             created_at: args.issued_at,
             changed_at: args.issued_at,
-            content_hash: canonical::content_hash(document.json.as_bytes())?,
+            content_hash,
             path: String::new(),
         };
         builder.policy(entry, document.json.as_bytes().to_vec());
     }
-    for (name, bytes) in folder.rego_files()?.into_iter().chain(folder.files.clone()) {
+    for (name, bytes) in files(folder, &mut errors) {
         builder.file(name, bytes);
     }
-    Ok(builder)
+    errors.extend(folder.data().1);
+    if errors.is_empty() {
+        return Ok(builder);
+    }
+    errors.sort_by(|left, right| left.place.cmp(&right.place));
+    Err(errors)
+}
+
+/// Data and Rego modules by name: the folder's, and those that active Rego policies carry.
+fn files(folder: &Folder, errors: &mut Vec<PolicyError>) -> BTreeMap<String, Vec<u8>> {
+    let kept = folder.modules.iter().chain(&folder.data);
+    let mut files: BTreeMap<String, Vec<u8>> = kept
+        .map(|file| (file.name.clone(), file.bytes.clone()))
+        .collect();
+    for document in &folder.documents {
+        let Body::Rego(rego) = &document.body else {
+            continue;
+        };
+        if document.metadata.status != VersionStatus::Active {
+            continue;
+        }
+        let modules = rego.modules.iter();
+        let modules = modules.map(|(path, text)| (path.clone(), text.to_string()));
+        let data = rego.data.iter();
+        let data = data.map(|data| ("data.json".to_owned(), data.to_string()));
+        for (path, text) in modules.chain(data) {
+            if files.contains_key(&path) {
+                errors.push(PolicyError {
+                    place: document.place.clone(),
+                    message: format!("`{path}` is there twice"),
+                });
+            } else {
+                files.insert(path, text.into_bytes());
+            }
+        }
+    }
+    files
 }

@@ -1,22 +1,21 @@
 //! Files in and out, bounded and whole.
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 
 use crate::bundle::{Keyring, Limits, SigningKey};
+use crate::cli::folder::read_bounded;
 use crate::cli::key;
+use crate::cli::output::count;
 use crate::model::Timestamp;
 
 /// Reads a file of at most the size of an archive.
 pub(super) fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
     let limit = Limits::default().archive_bytes;
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
-        .with_context(|| format!("cannot read `{}`", path.display()))?;
+    let bytes =
+        read_bounded(path, limit).with_context(|| format!("cannot read `{}`", path.display()))?;
     if bytes.len() as u64 > limit {
         bail!("`{}` is larger than {limit} bytes", path.display());
     }
@@ -60,9 +59,9 @@ impl Keys {
     pub(super) fn read(&self) -> anyhow::Result<Vec<SigningKey>> {
         ensure!(
             self.kids.is_empty() || self.kids.len() == self.files.len(),
-            "{} key ids for {} keys: give each key its own, or none",
-            self.kids.len(),
-            self.files.len()
+            "{} for {}: give each key its own, or none",
+            count(self.kids.len(), "key id", "key ids"),
+            count(self.files.len(), "key", "keys")
         );
         let kids = self
             .kids

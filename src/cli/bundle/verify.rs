@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::bundle::{self, Claims, Expected, Keyring, Limits, VerifyError};
-use crate::cli::output::Output;
+use crate::cli::folder;
+use crate::cli::output::{Output, count};
 use crate::model::{TenantId, Timestamp};
 use crate::snapshot::load::{self, LoadError};
 
-use super::folder;
 use super::read::{parse_moment, read_file, read_keyring};
 
 /// Seconds that clocks may differ by.
@@ -128,8 +128,8 @@ fn verify_folder(args: &Args, keyring: &Keyring) -> anyhow::Result<Result<Verifi
 
 /// Every file of an unpacked bundle, by name.
 pub(super) fn unpacked(folder: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
-    let mut names = Vec::new();
-    folder::list(folder, "", 0, &mut names)?;
+    let own = |base: &str| matches!(base, ".manifest" | ".signatures.json");
+    let names = folder::list(folder, &|base| !base.starts_with('.') || own(base))?;
     let read = |name: String| Ok((name.clone(), read_file(&folder.join(name))?));
     names.into_iter().map(read).collect()
 }
@@ -168,7 +168,10 @@ fn report(verified: &Verified) -> Value {
 fn text(path: &Path, verified: &Verified) -> String {
     let claims = &verified.claims;
     let compiled = match verified.policies {
-        Some(count) => format!("{count} policies compiled and tested"),
+        Some(policies) => format!(
+            "{} compiled and tested",
+            count(policies, "policy", "policies")
+        ),
         None => "every file as signed; an unpacked bundle is not compiled".to_owned(),
     };
     format!(

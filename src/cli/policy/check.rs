@@ -1,18 +1,16 @@
 //! `lictor policy check`: everything that is wrong with policies, at once.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::folder::Folder;
-use super::report;
-use super::{Output, Sources};
+use super::Sources;
+use crate::cli::folder::{Folder, start_of};
+use crate::cli::output::{Output, count, finding, finding_line};
 use crate::engine::{CompileError, Compiler, Data, Program};
-use crate::model::VersionStatus;
-use crate::policy::{Document, Place, PolicyError, canonical};
+use crate::policy::{Decides, Document, PolicyError, canonical};
 
 /// Arguments of `lictor policy check`.
 #[derive(Debug, clap::Args)]
@@ -20,7 +18,7 @@ pub(super) struct Args {
     #[command(flatten)]
     sources: Sources,
     /// How to print
-    #[arg(long, value_enum, default_value_t = Output::Text)]
+    #[arg(long, value_enum, default_value = "text")]
     output: Output,
 }
 
@@ -37,10 +35,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Err(code) => return Ok(code),
     };
     let findings = find(&folder);
-    match args.output {
-        Output::Text => print_text(&folder, &findings)?,
-        Output::Json => print_json(&folder, &findings)?,
-    }
+    args.output
+        .print(&report(&folder, &findings), || text(&folder, &findings))?;
     Ok(if findings.errors.is_empty() {
         ExitCode::SUCCESS
     } else {
@@ -50,21 +46,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn find(folder: &Folder) -> Findings {
     let mut errors = folder.errors.clone();
-    errors.extend(conflicts(&folder.documents));
     errors.extend(folder.modules.iter().map(|module| PolicyError {
-        place: Place {
-            file: module.as_str().into(),
-            line: 1,
-            column: 1,
-            path: "".into(),
-        },
+        place: start_of(&module.file),
         message: "this build has no Rego engine: the module could not decide".to_owned(),
     }));
     let (data, data_errors) = folder.data();
     errors.extend(data_errors);
     let mut warnings = Vec::new();
     match compile(&folder.documents, data) {
-        Ok(program) => warnings.extend(program.warnings().iter().map(finding)),
+        Ok(program) => warnings.extend(program.warnings().iter().map(located)),
         Err(found) => errors.extend(found),
     }
     errors.sort_by(|left, right| left.place.cmp(&right.place));
@@ -85,89 +75,48 @@ pub(super) fn compile(documents: &[Document], data: Data) -> Result<Program, Vec
         compiler.add(document.clone(), Arc::from(hash));
     }
     let compiled = compiler.compile(data);
-    compiled.map_err(|found| found.errors.iter().map(finding).collect())
+    compiled.map_err(|found| found.errors.iter().map(located).collect())
 }
 
-fn finding(error: &CompileError) -> PolicyError {
+fn located(error: &CompileError) -> PolicyError {
     PolicyError {
         place: error.place.clone(),
         message: error.message.clone(),
     }
 }
 
-/// Documents that cannot be in force together.
-fn conflicts(documents: &[Document]) -> Vec<PolicyError> {
-    let mut errors = Vec::new();
-    let mut versions = HashMap::new();
-    let mut names = HashMap::new();
-    let mut active = HashMap::new();
-    for document in documents {
-        let metadata = &document.metadata;
-        let mut report = |other: &Document, message: String| {
-            errors.push(PolicyError {
-                place: document.place.clone(),
-                message: format!("{message} (see {})", other.place),
-            });
-        };
-        let name = &metadata.name;
-        if let Some(other) = versions.insert((metadata.id, &metadata.version), document) {
-            report(
-                other,
-                format!(
-                    "version {} of policy `{name}` is there twice",
-                    metadata.version
-                ),
-            );
-            continue;
-        }
-        if let Some(other) = names.insert(name, document)
-            && other.metadata.id != metadata.id
-        {
-            report(
-                other,
-                format!("another policy is called `{name}`, too: names are unique"),
-            );
-        }
-        if metadata.status == VersionStatus::Active
-            && let Some(other) = active.insert(metadata.id, document)
-        {
-            report(other, format!("policy `{name}` has two active versions"));
-        }
-    }
-    errors
-}
-
-fn print_text(folder: &Folder, findings: &Findings) -> anyhow::Result<()> {
+/// Writing to a `String` cannot fail.
+fn text(folder: &Folder, findings: &Findings) -> String {
     let mut text = String::new();
     for error in &findings.errors {
-        text.push_str(&report::finding_line("error", error));
+        text.push_str(&finding_line("error", error));
     }
     for warning in &findings.warnings {
-        text.push_str(&report::finding_line("warning", warning));
+        text.push_str(&finding_line("warning", warning));
     }
     for document in &folder.documents {
         let metadata = &document.metadata;
-        writeln!(
+        let _ = writeln!(
             text,
             "{}: {} `{}` {} decides: {}",
             document.place.file,
             document.body.kind(),
             metadata.name,
             metadata.version,
-            report::decides(document),
-        )?;
+            decides(document),
+        );
     }
-    writeln!(
+    let _ = writeln!(
         text,
         "{}, {}, {}",
-        report::count(folder.documents.len(), "document"),
-        report::count(findings.errors.len(), "error"),
-        report::count(findings.warnings.len(), "warning"),
-    )?;
-    report::print(&text)
+        count(folder.documents.len(), "document", "documents"),
+        count(findings.errors.len(), "error", "errors"),
+        count(findings.warnings.len(), "warning", "warnings"),
+    );
+    text
 }
 
-fn print_json(folder: &Folder, findings: &Findings) -> anyhow::Result<()> {
+fn report(folder: &Folder, findings: &Findings) -> Value {
     let documents: Vec<_> = folder
         .documents
         .iter()
@@ -180,13 +129,24 @@ fn print_json(folder: &Folder, findings: &Findings) -> anyhow::Result<()> {
                 "name": &*metadata.name,
                 "id": metadata.id.to_string(),
                 "version": metadata.version.to_string(),
-                "decides": report::decides(document),
+                "decides": decides(document),
             })
         })
         .collect();
-    report::print_json(&json!({
+    json!({
         "documents": documents,
-        "errors": findings.errors.iter().map(report::finding).collect::<Vec<_>>(),
-        "warnings": findings.warnings.iter().map(report::finding).collect::<Vec<_>>(),
-    }))
+        "errors": findings.errors.iter().map(finding).collect::<Vec<_>>(),
+        "warnings": findings.warnings.iter().map(finding).collect::<Vec<_>>(),
+    })
+}
+
+/// What a document decides.
+const fn decides(document: &Document) -> &'static str {
+    match document.body.decides() {
+        Decides::Validation => "validation",
+        Decides::Access => "access",
+        Decides::Experiment => "experiment",
+        Decides::Rego => "rego",
+        Decides::Nothing => "nothing",
+    }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::check::compile;
-use super::folder::Folder;
+use crate::cli::folder::Folder;
 use crate::engine::{
     AccessRequest, Context, DuplicateMembers, Limits, Program, Scratch, WrittenRequest,
 };

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::check::compile;
-use super::{Sources, report, usage};
+use super::{Sources, usage};
 use crate::api::decision::{self, AccessAnswer, Envelope, Timing, access_reason};
+use crate::cli::output::Output;
 use crate::engine::{
     AccessRequest, Context, DuplicateMembers, HttpAccess, HttpHeader, Limits, Program, Scratch,
     WrittenRequest,
@@ -91,7 +92,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         limits: Limits::default(),
     };
     let answer = decide(&program, args.kind, &input, &context)?;
-    report::print_json(&answer)?;
+    Output::Json.print(&answer, String::new)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::check::compile;
 use super::coverage::{self, Coverage};
-use super::folder::Folder;
-use super::{Output, Sources, report, usage};
+use super::{Sources, usage};
+use crate::cli::folder::Folder;
+use crate::cli::output::{Output, count, finding, finding_line};
 use crate::engine::{Limits, TestFailure};
 use crate::model::Timestamp;
 use crate::policy::PolicyError;
@@ -22,7 +23,7 @@ pub(super) struct Args {
     #[arg(long)]
     coverage: bool,
     /// How to print
-    #[arg(long, value_enum, default_value_t = Output::Text)]
+    #[arg(long, value_enum, default_value = "text")]
     output: Output,
     /// The moment the tests run at (RFC 3339); by default now
     #[arg(long, value_parser = super::moment, value_name = "TIME")]
@@ -50,10 +51,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let now = args.at.unwrap_or_else(super::now);
     let outcome = outcome(&folder, now, args.coverage);
-    match args.output {
-        Output::Text => print_text(&folder, &outcome)?,
-        Output::Json => print_json(&outcome)?,
-    }
+    args.output
+        .print(&report(&outcome), || text(&folder, &outcome))?;
     Ok(
         if outcome.errors.is_empty() && outcome.failures.is_empty() {
             ExitCode::SUCCESS
@@ -100,27 +99,28 @@ fn place(folder: &Folder, failure: &TestFailure) -> String {
     found.map_or_else(String::new, |test| format!("{}: ", test.place))
 }
 
-fn print_text(folder: &Folder, outcome: &Outcome) -> anyhow::Result<()> {
+/// Writing to a `String` cannot fail.
+fn text(folder: &Folder, outcome: &Outcome) -> String {
     let mut text = String::new();
     for error in &outcome.errors {
-        text.push_str(&report::finding_line("error", error));
+        text.push_str(&finding_line("error", error));
     }
     for failure in &outcome.failures {
-        writeln!(text, "{}FAILED {failure}", place(folder, failure))?;
+        let _ = writeln!(text, "{}FAILED {failure}", place(folder, failure));
     }
     for coverage in outcome.coverage.iter().flatten() {
         text.push_str(&coverage.to_text());
     }
-    writeln!(
+    let _ = writeln!(
         text,
         "{} passed, {} failed",
-        report::count(outcome.passed, "test"),
+        count(outcome.passed, "test", "tests"),
         outcome.failures.len()
-    )?;
-    report::print(&text)
+    );
+    text
 }
 
-fn print_json(outcome: &Outcome) -> anyhow::Result<()> {
+fn report(outcome: &Outcome) -> Value {
     let failures: Vec<Value> = outcome
         .failures
         .iter()
@@ -131,11 +131,11 @@ fn print_json(outcome: &Outcome) -> anyhow::Result<()> {
     let mut value = json!({
         "passed": outcome.passed,
         "failures": failures,
-        "errors": outcome.errors.iter().map(report::finding).collect::<Vec<_>>(),
+        "errors": outcome.errors.iter().map(finding).collect::<Vec<_>>(),
     });
     if let (Some(coverage), Value::Object(members)) = (&outcome.coverage, &mut value) {
         let coverage = coverage.iter().map(Coverage::to_json).collect();
         members.insert("coverage".to_owned(), coverage);
     }
-    report::print_json(&value)
+    value
 }
