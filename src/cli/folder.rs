@@ -207,7 +207,8 @@ impl Kept {
     /// Line and column of a byte.
     fn place(&self, offset: u64) -> Place {
         // The offset is one of the JSON, which is not what stands in a file of YAML.
-        if !self.file.ends_with(".json") {
+        let extension = Path::new(&self.file).extension();
+        if extension.is_none_or(|extension| extension != "json") {
             return start_of(&self.file);
         }
         let offset = usize::try_from(offset)

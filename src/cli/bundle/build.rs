@@ -1,6 +1,7 @@
 //! `lictor bundle build`: a folder becomes a signed archive; the same arguments give the same bytes.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -164,17 +165,18 @@ fn files(folder: &Folder, errors: &mut Vec<PolicyError>) -> BTreeMap<String, Vec
             continue;
         }
         let modules = rego.modules.iter();
-        let modules = modules.map(|(path, text)| (path.clone(), text.to_string()));
+        let modules = modules.map(|(path, text)| (path.clone(), text.clone()));
         let data = rego.data.iter();
         let data = data.map(|data| ("data.json".to_owned(), data.to_string()));
         for (path, text) in modules.chain(data) {
-            if files.contains_key(&path) {
-                errors.push(PolicyError {
+            match files.entry(path) {
+                Entry::Vacant(entry) => {
+                    entry.insert(text.into_bytes());
+                }
+                Entry::Occupied(entry) => errors.push(PolicyError {
                     place: document.place.clone(),
-                    message: format!("`{path}` is there twice"),
-                });
-            } else {
-                files.insert(path, text.into_bytes());
+                    message: format!("`{}` is there twice", entry.key()),
+                }),
             }
         }
     }
