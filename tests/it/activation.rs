@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::attacks::forge::forge;
 use crate::attacks::recipe::{Recipe, cases};
-use crate::support::bundle::{bundle, bundle_signed, signing_key};
+use crate::support::bundle::{bundle, bundle_of, bundle_signed, signing_key};
 use crate::support::pod::Pod;
 use crate::support::sidecar::{Sidecar, active_number, validate};
 
@@ -345,8 +345,55 @@ fn a_keyring_reload_ends_the_bundle_and_restores_it() {
     still_decides(&sidecar);
 }
 
-/// What no running sidecar can meet, since it sets none of these limits (and hashes no file twice); the library's
-/// own test has them. The announced digest is among the sources above.
+#[test]
+fn a_bundle_beyond_the_configured_limits_changes_nothing() {
+    let limits = [
+        ("bundle_bytes", "8KiB", 1, "too_large"),
+        ("bundle_files", "4", 11, "unsafe_archive"),
+        ("bundle_file_bytes", "8KiB", 11, "unsafe_archive"),
+        ("bundle_total_bytes", "16KiB", 11, "unsafe_archive"),
+    ];
+    // Text that does not compress, in five files.
+    let mut state = 1_u32;
+    let mut noise = || -> String {
+        let digit = |_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            char::from(b'!' + (state >> 24) as u8 % 90).to_string()
+        };
+        (0..12_000).map(digit).collect()
+    };
+    let files = ["a", "b", "c", "d", "e"].map(|name| {
+        let text = json!({ name: noise() }).to_string().into_bytes();
+        (format!("{name}/data.json"), text)
+    });
+    let data = files
+        .each_ref()
+        .map(|(name, text)| (name.as_str(), text.as_slice()));
+    for (limit, value, step, code) in limits {
+        let pod = Pod::new();
+        let value = value
+            .parse::<u64>()
+            .map_or_else(|_| json!(value), |number| json!(number));
+        pod.configure(&json!({"limits": {limit: value}}));
+        pod.put(&bundle(1, "one"));
+        let mut sidecar = pod.start();
+        sidecar.wait_for_number(1);
+        pod.put(&bundle_of(2, Vec::new(), &data, &[&signing_key()]));
+        let status = sidecar.wait_for("the refusal", |status| !last_error(status).is_null());
+        let error = last_error(&status);
+        assert_eq!(
+            (&error["step"], &error["code"]),
+            (&json!(step), &json!(code)),
+            "{limit}"
+        );
+        still_decides(&mut sidecar);
+        pod.put(&bundle(3, "three"));
+        sidecar.wait_for_number(3);
+    }
+}
+
+/// What one running sidecar cannot meet: the twins' limits refuse its own bundle too, and it hashes no file twice. The
+/// library's own test has them; the limits and the announced digest have tests of their own above.
 const NOT_LIVE: [&str; 7] = [
     "announced_digest",
     "archive_too_large",
