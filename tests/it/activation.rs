@@ -386,7 +386,7 @@ fn a_bundle_beyond_the_configured_limits_changes_nothing() {
             (&json!(step), &json!(code)),
             "{limit}"
         );
-        still_decides(&mut sidecar);
+        still_decides(&sidecar);
         pod.put(&bundle(3, "three"));
         sidecar.wait_for_number(3);
     }
