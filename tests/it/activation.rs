@@ -376,7 +376,7 @@ fn a_bundle_beyond_the_configured_limits_changes_nothing() {
             .map_or_else(|_| json!(value), |number| json!(number));
         pod.configure(&json!({"limits": {limit: value}}));
         pod.put(&bundle(1, "one"));
-        let mut sidecar = pod.start();
+        let sidecar = pod.start();
         sidecar.wait_for_number(1);
         pod.put(&bundle_of(2, Vec::new(), &data, &[&signing_key()]));
         let status = sidecar.wait_for("the refusal", |status| !last_error(status).is_null());
