@@ -19,6 +19,8 @@ pub struct Snapshot {
     pub program: Program,
     /// The generation's name, rendered once.
     pub name: String,
+    /// Grows with every activation: the bundle's number, or a count of this process where bundles have none.
+    pub number: u64,
     /// At least one.
     pub bundles: Vec<ActiveBundle>,
 }
@@ -26,12 +28,33 @@ pub struct Snapshot {
 /// A bundle inside a generation.
 #[derive(Clone, Debug)]
 pub struct ActiveBundle {
+    /// The source it came from.
+    pub source: String,
+    /// Profile `lictor`: `<number>-<digest>`; profile `opa`: what its manifest says, which may be nothing.
+    pub revision: String,
+    /// SHA-256 of the archive.
+    pub archive: Digest,
+    /// The parts of `data` that it owns.
+    pub roots: Vec<String>,
+    /// What only a bundle of profile `lictor` has.
+    pub signed: Option<Box<Signed>>,
+}
+
+/// What the signature of a bundle of profile `lictor` vouches for.
+#[derive(Clone, Debug)]
+pub struct Signed {
     pub claims: Claims,
     pub manifest: Manifest,
     pub payload: Digest,
-    pub archive: Digest,
     /// The keys that signed it: what a later keyring is asked about.
     pub signers: Vec<Signer>,
-    /// The source it came from.
-    pub source: String,
+}
+
+impl Snapshot {
+    /// Policies in the manifests of its bundles.
+    #[must_use]
+    pub fn policies(&self) -> usize {
+        let signed = self.bundles.iter().filter_map(|b| b.signed.as_ref());
+        signed.map(|signed| signed.manifest.policies.len()).sum()
+    }
 }

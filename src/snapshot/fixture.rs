@@ -1,6 +1,6 @@
 //! A snapshot for unit tests.
 
-use super::{ActiveBundle, Snapshot};
+use super::{ActiveBundle, Signed, Snapshot};
 use crate::bundle::{Claims, Manifest};
 use crate::engine::{Compiler, DataBuilder};
 use crate::model::{Revision, Timestamp};
@@ -32,13 +32,18 @@ pub(crate) fn test_snapshot(number: u64) -> Snapshot {
     Snapshot {
         program: program.unwrap(),
         name: revision.to_string(),
+        number,
         bundles: vec![ActiveBundle {
-            claims,
-            manifest,
-            payload: [0; 32],
-            archive: [0; 32],
-            signers: Vec::new(),
             source: "test".into(),
+            revision: revision.to_string(),
+            archive: [0; 32],
+            roots: Vec::new(),
+            signed: Some(Box::new(Signed {
+                claims,
+                manifest,
+                payload: [0; 32],
+                signers: Vec::new(),
+            })),
         }],
     }
 }

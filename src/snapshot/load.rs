@@ -8,7 +8,7 @@ use crate::bundle::{Code, Limits as ArchiveLimits, Step, VerifiedBundle, VerifyE
 use crate::engine::{Compiler, Limits as DecisionLimits, Program};
 use crate::model::Timestamp;
 
-use super::{ActiveBundle, Snapshot};
+use super::{ActiveBundle, Signed, Snapshot};
 use gather::Gathered;
 
 /// What loading is bounded by and held against.
@@ -75,13 +75,18 @@ pub fn load(bundle: &VerifiedBundle<'_>, options: &Options) -> Result<Snapshot, 
     Ok(Snapshot {
         program,
         name: bundle.claims().revision.to_string(),
+        number: bundle.claims().number,
         bundles: vec![ActiveBundle {
-            claims: bundle.claims().clone(),
-            manifest,
-            payload: *bundle.payload(),
-            archive: *bundle.archive_digest(),
-            signers: bundle.signers().to_vec(),
             source: options.source.clone(),
+            revision: bundle.claims().revision.to_string(),
+            archive: *bundle.archive_digest(),
+            roots: manifest.roots.clone(),
+            signed: Some(Box::new(Signed {
+                claims: bundle.claims().clone(),
+                manifest,
+                payload: *bundle.payload(),
+                signers: bundle.signers().to_vec(),
+            })),
         }],
     })
 }

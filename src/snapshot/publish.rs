@@ -95,7 +95,7 @@ impl Publisher {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let active = self.current.load_full();
         if let Some(active) = &active.snapshot
-            && number(&snapshot) <= number(active)
+            && snapshot.number <= active.number
         {
             return Err(NotNewer {
                 offered: snapshot.name,
@@ -107,7 +107,7 @@ impl Publisher {
             snapshot: Some(Arc::clone(&snapshot)),
             ended: None,
         }));
-        self.number.send_replace(number(&snapshot));
+        self.number.send_replace(snapshot.number);
         if let Some(old) = &active.snapshot {
             // Fails only without the thread; then this is where the snapshot is dropped.
             drop(self.retired.send(Arc::clone(old)));
@@ -166,12 +166,6 @@ impl WorkerReader {
     pub fn load(&mut self) -> &Arc<Current> {
         self.cache.load()
     }
-}
-
-/// The highest number in the generation.
-fn number(snapshot: &Snapshot) -> u64 {
-    let numbers = snapshot.bundles.iter().map(|bundle| bundle.claims.number);
-    numbers.max().unwrap_or(0)
 }
 
 /// Drops each snapshot once nobody else holds it; ends with the publisher.

@@ -92,13 +92,7 @@ fn verify_archive(args: &Args, keyring: &Keyring) -> anyhow::Result<Result<Verif
         Ok(Verified {
             claims: bundle.claims().clone(),
             kids: bundle.kids(),
-            policies: Some(
-                snapshot
-                    .bundles
-                    .iter()
-                    .map(|bundle| bundle.manifest.policies.len())
-                    .sum(),
-            ),
+            policies: Some(snapshot.policies()),
         })
     };
     Ok(check())

@@ -122,16 +122,11 @@ impl Maker {
                 source: "publication".into(),
             },
         )?;
-        let policies = snapshot
-            .bundles
-            .iter()
-            .map(|bundle| bundle.manifest.policies.len())
-            .sum::<usize>();
         Ok(Proved {
             sha256: hex::encode(verified.archive_digest()),
             revision: claims.revision.to_string(),
             kid: verified.kids().join(","),
-            policies: u32::try_from(policies).unwrap_or(u32::MAX),
+            policies: u32::try_from(snapshot.policies()).unwrap_or(u32::MAX),
             issued_at: claims.issued_at,
             expires_at: claims.expires_at,
             archive,

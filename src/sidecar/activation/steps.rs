@@ -85,20 +85,15 @@ impl Activator {
             number: verified.claims().number,
             payload: *verified.payload(),
         };
+        let (issued_at, expires_at) = (verified.claims().issued_at, verified.claims().expires_at);
         let signers = verified.signers().to_vec();
         let digest = *verified.archive_digest();
         drop(verified);
         let persisted = self.persist_step(offer, &mark, revision)?;
         failpoint::hit("persisted");
         self.swap(offer, snapshot, judge, |snapshot| Active {
-            issued_at: snapshot
-                .bundles
-                .first()
-                .map_or(expected.now, |b| b.claims.issued_at),
-            expires_at: snapshot
-                .bundles
-                .first()
-                .map_or(expected.now, |b| b.claims.expires_at),
+            issued_at,
+            expires_at,
             trusted_until: judge.keyring.valid_until(
                 &signers,
                 &self.settings.tenant,
@@ -238,6 +233,7 @@ impl Activator {
         let state = self.lock();
         let active = state.active.as_ref();
         let active = active.and_then(|active| active.snapshot.bundles.first());
-        active.is_some_and(|active| Some(&active.claims) == claims)
+        let signed = active.and_then(|active| active.signed.as_ref());
+        signed.is_some_and(|signed| Some(&signed.claims) == claims)
     }
 }

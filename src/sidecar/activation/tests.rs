@@ -162,7 +162,7 @@ impl Pod {
     fn number(&self) -> Option<u64> {
         let current = self.reader.load();
         let snapshot = current.snapshot.as_deref()?;
-        Some(snapshot.bundles[0].claims.number)
+        Some(snapshot.number)
     }
 
     fn ended(&self) -> Option<Ended> {

@@ -51,10 +51,6 @@ fn active(shared: &Shared) -> (u64, String) {
         .snapshot
         .as_ref()
         .map_or_else(Default::default, |snapshot| {
-            let number = snapshot
-                .bundles
-                .first()
-                .map_or(0, |bundle| bundle.claims.number);
-            (number, snapshot.name.clone())
+            (snapshot.number, snapshot.name.clone())
         })
 }

@@ -2,7 +2,11 @@ use super::*;
 use crate::snapshot::test_snapshot as snapshot;
 
 fn active(reader: &Reader) -> Option<u64> {
-    reader.load().snapshot.as_deref().map(number)
+    reader
+        .load()
+        .snapshot
+        .as_deref()
+        .map(|snapshot| snapshot.number)
 }
 
 #[test]

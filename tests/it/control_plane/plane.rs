@@ -10,8 +10,8 @@ use lictor::bundle::{self, Expected, Key, Keyring, Manifest};
 use lictor::identity::{Grant, Issuer};
 use lictor::model::Timestamp;
 use lictor::server::secret;
-use lictor::snapshot::Snapshot;
 use lictor::snapshot::load;
+use lictor::snapshot::{Signed, Snapshot};
 use serde_json::Value;
 
 use crate::support::{Answer, Http, Lictor, lictor, scratch};
@@ -254,7 +254,7 @@ pub fn verified(archive: &[u8], tenant: &str) -> (Snapshot, Manifest) {
         source: "test".into(),
     };
     let snapshot = load::load(&verified, &options).unwrap();
-    let manifest = snapshot.bundles[0].manifest.clone();
+    let manifest = signed(&snapshot).manifest.clone();
     (snapshot, manifest)
 }
 
@@ -288,4 +288,9 @@ fn now() -> Timestamp {
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap();
     Timestamp::from_unix_nanos(since.as_nanos() as i128)
+}
+
+/// What the signature of the one bundle vouches for.
+pub fn signed(snapshot: &Snapshot) -> &Signed {
+    snapshot.bundles[0].signed.as_ref().unwrap()
 }

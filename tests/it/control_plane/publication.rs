@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::plane::{Changes, Plane, verified};
+use super::plane::{Changes, Plane, signed, verified};
 use crate::support::run;
 
 fn number_of(answer: &crate::support::Answer) -> u64 {
@@ -107,7 +107,7 @@ fn concurrent_activations_get_growing_numbers_and_every_bundle_verifies() {
                 );
                 seen = number;
                 let (snapshot, _) = verified(&answer.body, "acme");
-                assert_eq!(snapshot.bundles[0].claims.number, number);
+                assert_eq!(snapshot.number, number);
             }
         });
         let numbers: Vec<Vec<u64>> = writers
@@ -176,7 +176,7 @@ fn bundles_are_issued_anew_before_they_expire_and_for_a_new_key() {
     let second = admin.bundle(number + 1);
     let (old, _) = verified(&first.body, "acme");
     let (new, _) = verified(&second.body, "acme");
-    let (old, new) = (&old.bundles[0].claims, &new.bundles[0].claims);
+    let (old, new) = (&signed(&old).claims, &signed(&new).claims);
     assert!(new.issued_at > old.issued_at && new.issued_at < old.expires_at);
     assert_eq!(old.revision.digest, new.revision.digest, "the same content");
 
@@ -190,7 +190,7 @@ fn bundles_are_issued_anew_before_they_expire_and_for_a_new_key() {
     loop {
         let answer = sidecar.bundle(number_of(&second) + 1);
         let (snapshot, _) = verified(&answer.body, "acme");
-        if snapshot.bundles[0]
+        if signed(&snapshot)
             .signers
             .iter()
             .all(|signer| signer.kid == "k2")
