@@ -7,6 +7,7 @@
 pub mod activation;
 mod admin;
 pub mod cache;
+pub mod caller;
 pub mod clock;
 pub mod config;
 pub mod forward;
@@ -36,6 +37,7 @@ use crate::snapshot;
 
 use activation::{Activator, StartError};
 use admin::Admin;
+use caller::Callers;
 use clock::Clock;
 use config::{Address, Config, ConfigError, FailOpen, Loaded};
 use forward::{Forwarder, SetupError};
@@ -112,17 +114,18 @@ impl Sidecar {
         let forwarder = settings::forward(config)?
             .map(|settings| Forwarder::new(&settings, handle, &registry))
             .transpose()?;
+        let verifier = settings::identity(config)?
+            .map(|settings| Verifier::new(&settings))
+            .transpose()?;
+        let callers = Arc::new(Callers::new(config.tenant_id()?, verifier));
         let (drain, draining) = drain();
         let shared = Arc::new(http::Shared {
-            tenant: config.tenant_id()?,
+            callers,
             reader: reader.clone(),
             status: activator.status(),
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
             forwarder: forwarder.clone(),
-            verifier: settings::identity(config)?
-                .map(|settings| Verifier::new(&settings))
-                .transpose()?,
             waiters: Semaphore::new(http::WAITERS),
             draining,
             limits: config.limits,

@@ -27,12 +27,13 @@ use tokio::sync::Semaphore;
 use crate::api::ErrorCode;
 use crate::decide::{Observer, Question, Worker};
 use crate::engine::{DuplicateMembers, Limits as DecisionLimits};
-use crate::identity::{Claims, LocalVerifier, Verifier};
-use crate::model::{TenantId, Timestamp};
+use crate::identity::Claims;
+use crate::model::Timestamp;
 use crate::server::body::{self, Body};
 use crate::server::{Bound, Door, Draining, guard};
 use crate::snapshot::Reader;
 
+use super::caller::{Callers, LocalCallers};
 use super::clock::Clock;
 use super::config::{LimitsConfig, WhenNoPolicy};
 use super::forward::Forwarder;
@@ -50,15 +51,13 @@ pub const WAITERS: usize = 64;
 /// What all serving threads share.
 #[derive(Debug)]
 pub struct Shared {
-    pub tenant: TenantId,
+    pub callers: Arc<Callers>,
     pub reader: Reader,
     pub status: Arc<Status>,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
     /// None where no upstream is configured.
     pub forwarder: Option<Forwarder>,
-    /// None where no issuer is configured.
-    pub verifier: Option<Verifier>,
     pub waiters: Semaphore,
     pub draining: Draining,
     pub limits: LimitsConfig,
@@ -74,7 +73,7 @@ pub struct Shared {
 pub struct Handler {
     shared: Arc<Shared>,
     worker: RefCell<Worker>,
-    tokens: Option<RefCell<LocalVerifier>>,
+    callers: LocalCallers,
 }
 
 /// What a decision call works with: its request read, checked and identified.
@@ -109,10 +108,7 @@ impl Handler {
         let observer: Arc<dyn Observer> = Arc::clone(&shared.metrics) as Arc<dyn Observer>;
         Self {
             worker: RefCell::new(Worker::new(&shared.reader, limits, observer)),
-            tokens: shared
-                .verifier
-                .as_ref()
-                .map(|verifier| RefCell::new(verifier.local())),
+            callers: shared.callers.local(),
             shared,
         }
     }
@@ -213,10 +209,10 @@ impl Handler {
             return authzen::metadata(self);
         }
         let asked = Asked::read(&head.headers)?;
-        self.check_tenant(asked.tenant)?;
+        self.callers.check_tenant(asked.tenant)?;
         asked.check_content_type()?;
         let now = self.shared.clock.now();
-        let claims = self.identify(asked.authorization, now)?;
+        let claims = self.callers.identify(asked.credentials(), now).await?;
         let explain = asks_to_explain(head.uri.query());
         let wanted = asked.wanted_revision()?;
         let limits = &self.shared.limits;
@@ -249,54 +245,11 @@ impl Handler {
         }
     }
 
-    fn check_tenant(&self, tenant: Option<&[u8]>) -> Result<(), Failure> {
-        match tenant {
-            Some(tenant) if tenant != self.shared.tenant.as_str().as_bytes() => Err(Failure::new(
-                ErrorCode::PermissionDenied,
-                "this sidecar serves another tenant",
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    /// The verified claims of the caller's token. A token that is present and invalid is never anonymous.
-    fn identify(
-        &self,
-        authorization: Option<&[u8]>,
-        now: Timestamp,
-    ) -> Result<Option<Arc<Claims>>, Failure> {
-        let (Some(tokens), Some(authorization)) = (&self.tokens, authorization) else {
-            return Ok(None);
-        };
-        let invalid = |detail: String| Failure::new(ErrorCode::Unauthenticated, detail);
-        let token = std::str::from_utf8(authorization)
-            .ok()
-            .and_then(|text| text.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim())
-            .ok_or_else(|| invalid("`authorization` holds no bearer token".to_owned()))?;
-        let claims = tokens
-            .borrow_mut()
-            .verify(token, now)
-            .map_err(|error| invalid(error.to_string()))?;
-        if claims
-            .tenant
-            .as_ref()
-            .is_some_and(|tenant| *tenant != self.shared.tenant)
-        {
-            return Err(Failure::new(
-                ErrorCode::PermissionDenied,
-                "the token is of another tenant than this sidecar's",
-            ));
-        }
-        Ok(Some(claims))
-    }
-
     async fn forward(&self, route: Route, request: Request<Incoming>) -> Response<Body> {
         if let Some(tenant) = request.headers().get(asked::TENANT)
-            && let Err(failure) = self.check_tenant(Some(tenant.as_bytes()))
+            && let Err(error) = self.callers.check_tenant(Some(tenant.as_bytes()))
         {
-            return self.refuse(route, request, failure, None);
+            return self.refuse(route, request, error.into(), None);
         }
         let Some(forwarder) = &self.shared.forwarder else {
             let detail = "this sidecar has no upstream: set `upstream.url`";

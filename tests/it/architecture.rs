@@ -55,6 +55,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "server",
             "identity",
             "wire",
+            "sidecar::caller",
             "sidecar::forward",
             "sidecar::status",
             "sidecar::config",
@@ -62,6 +63,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "sidecar::metrics",
         ],
     ),
+    // What every door does first.
+    ("sidecar::caller", &["model", "api", "identity"]),
     (
         "sidecar::activation",
         &[

@@ -6,10 +6,11 @@ use uuid::Uuid;
 
 use crate::api::ErrorCode;
 use crate::model::Revision;
+use crate::sidecar::caller::{self, Credentials};
 
 use super::error::Failure;
 
-pub(super) const TENANT: HeaderName = HeaderName::from_static("x-tenant-id");
+pub(super) const TENANT: HeaderName = HeaderName::from_static(caller::TENANT);
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MIN_REVISION: HeaderName = HeaderName::from_static("x-lictor-min-revision");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -23,7 +24,7 @@ const MAX_WAIT: u64 = 30;
 #[derive(Debug, Default)]
 pub(super) struct Asked<'a> {
     pub content_type: Option<&'a HeaderValue>,
-    pub authorization: Option<&'a [u8]>,
+    authorization: Option<&'a [u8]>,
     pub tenant: Option<&'a [u8]>,
     min_revision: Option<&'a HeaderValue>,
     wait: u64,
@@ -62,6 +63,14 @@ impl<'a> Asked<'a> {
             }
         }
         Ok(asked)
+    }
+
+    /// Who asks.
+    pub(super) const fn credentials(&self) -> Credentials<'a> {
+        Credentials {
+            authorization: self.authorization,
+            tenant: self.tenant,
+        }
     }
 
     /// The body must say that it is JSON.

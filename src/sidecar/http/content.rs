@@ -42,8 +42,8 @@ pub(super) async fn answer(
 
 async fn prepare(handler: &Handler, request: &Request<Incoming>) -> Result<(), Failure> {
     let asked = Asked::read(request.headers())?;
-    handler.check_tenant(asked.tenant)?;
-    handler.identify(asked.authorization, handler.shared.clock.now())?;
+    let now = handler.shared.clock.now();
+    handler.callers.identify(asked.credentials(), now).await?;
     match asked.wanted_revision()? {
         Some(wanted) => revision::reach(&handler.shared, wanted).await,
         None => Ok(()),

@@ -6,6 +6,7 @@ use crate::api::{ErrorCode, PROBLEM_JSON, Problem, ProblemItem, json};
 use crate::decide::DecideError;
 use crate::engine::EvaluateError;
 use crate::server::body::BodyError;
+use crate::sidecar::caller::CallerError;
 
 use super::reply::{JSON, Reply};
 
@@ -107,6 +108,12 @@ impl From<EvaluateError> for Failure {
             }
             error @ EvaluateError::NotFound(_) => Self::new(ErrorCode::NotFound, error.to_string()),
         }
+    }
+}
+
+impl From<CallerError> for Failure {
+    fn from(error: CallerError) -> Self {
+        Self::new(error.code(), error.to_string())
     }
 }
 
