@@ -9,6 +9,7 @@
 //! | core: synchronous, the clock is an argument | [`model`] | the nouns: decisions, violations, ids, revisions |
 //! | | [`policy`] | what authors write, parsed and checked; every error with its place |
 //! | | [`engine`] | typed policies compiled into programs; input to decision |
+//! | | [`jose`] | signature algorithms and keys of JSON Web Tokens |
 //! | | [`bundle`] | archive, manifest, keyring, signature; bytes to verified entries and back |
 //! | state | [`snapshot`] | what decides now, behind one pointer; the way from verified bytes to it |
 //! | | [`decide`] | the one door from a transport to a decision |
@@ -40,6 +41,7 @@ pub mod control_plane;
 pub mod decide;
 pub mod engine;
 pub mod identity;
+pub mod jose;
 pub mod model;
 pub mod policy;
 pub mod resilience;

@@ -8,7 +8,7 @@ use std::path::Path;
 use paths::{SourceFile, read_sources};
 
 /// The synchronous core.
-const CORE: [&str; 4] = ["model", "policy", "engine", "bundle"];
+const CORE: [&str; 5] = ["model", "policy", "engine", "jose", "bundle"];
 
 /// What the core may not touch: transports, stores, logs, clocks, the environment, files.
 const BANNED_IN_CORE: [&str; 17] = [
@@ -36,14 +36,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("policy", &["model"]),
     ("engine", &["model", "policy"]),
-    ("bundle", &["model", "policy"]),
+    ("jose", &[]),
+    ("bundle", &["model", "policy", "jose"]),
     ("snapshot", &["model", "policy", "engine", "bundle"]),
     ("decide", &["model", "engine", "snapshot"]),
     ("api", &["model"]),
     ("server", &[]),
     ("wire", &[]),
     ("resilience", &[]),
-    ("identity", &["model", "wire"]),
+    ("identity", &["model", "wire", "jose"]),
     (
         "sidecar::http",
         &[
