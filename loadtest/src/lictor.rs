@@ -27,25 +27,13 @@ pub fn start(
     requests: Rc<[PreparedRequest]>,
     scratch: &Path,
 ) -> Result<Subject> {
-    let builder = BundleBuilder::new(
-        &arguments.lictor,
-        scenario.policies_folder(root, scratch)?,
-        scratch,
-    )?;
-    let source_folder = scratch.join("source");
-    std::fs::create_dir_all(&source_folder)?;
-    let watched = source_folder.join("bundle.tar.gz");
-    builder.build(1, &watched)?;
-    let served = match scenario.disturbance {
-        Disturbance::Outage => Some(BundleSource::serve(std::fs::read(&watched)?)?),
-        _ => None,
-    };
-    let source = served.as_ref().map_or_else(
-        || watched.display().to_string(),
-        |served| format!("http://{}/bundle.tar.gz", served.address),
-    );
-    let address = Address::free(scenario.transport, scratch.join("lictor.sock"))?;
-    let config = write_config(scratch, &builder.keyring, &source, &address)?;
+    let Prepared {
+        builder,
+        watched,
+        served,
+        address,
+        config,
+    } = prepare(root, scenario, &arguments.lictor, scratch)?;
     let mut command = pinned(arguments.server_core, &arguments.lictor);
     command.arg("sidecar").arg("--config").arg(config);
     let system = System::start(
@@ -71,6 +59,56 @@ pub fn start(
         system,
         requests,
         disturber,
+    })
+}
+
+/// All that a sidecar needs to start.
+pub struct Prepared {
+    builder: BundleBuilder,
+    /// The bundle's file, where a file is the source.
+    watched: PathBuf,
+    served: Option<BundleSource>,
+    pub address: Address,
+    /// Its configuration file.
+    pub config: PathBuf,
+}
+
+/// Makes keys, the scenario's bundle and a configuration file.
+///
+/// # Errors
+///
+/// Where a command of the sidecar fails, with what it said.
+pub fn prepare(
+    root: &Path,
+    scenario: &Scenario,
+    lictor: &Path,
+    scratch: &Path,
+) -> Result<Prepared> {
+    let builder = BundleBuilder::new(lictor, scenario.policies_folder(root, scratch)?, scratch)?;
+    let source_folder = scratch.join("source");
+    std::fs::create_dir_all(&source_folder)?;
+    let watched = source_folder.join("bundle.tar.gz");
+    builder.build(1, &watched)?;
+    let served = match scenario.disturbance {
+        Disturbance::Outage => Some(BundleSource::serve(std::fs::read(&watched)?)?),
+        _ => None,
+    };
+    let source = served.as_ref().map_or_else(
+        || watched.display().to_string(),
+        |served| format!("http://{}/bundle.tar.gz", served.address),
+    );
+    let address = Address::free(scenario.transport, scratch.join("lictor.sock"))?;
+    let more = scenario
+        .config
+        .replace("$ROOT", &root.display().to_string())
+        .replace("$SCRATCH", &scratch.display().to_string());
+    let config = write_config(scratch, &builder.keyring, &source, &address, &more)?;
+    Ok(Prepared {
+        builder,
+        watched,
+        served,
+        address,
+        config,
     })
 }
 
@@ -151,6 +189,7 @@ fn write_config(
     keyring: &Path,
     source: &str,
     address: &Address,
+    more: &str,
 ) -> Result<PathBuf> {
     let path = scratch.join("sidecar.yaml");
     let listener = match address {
@@ -158,7 +197,7 @@ fn write_config(
         Address::Unix(path) => format!("{{address: null, unix: {}}}", path.display()),
     };
     let text = format!(
-        "tenant: {TENANT}\nkeyring: {}\ncache: {{dir: {}}}\nthreads: 1\nlisteners:\n  http: {listener}\n  admin: {{address: \"127.0.0.1:{}\"}}\nsources:\n  - {{name: load, url: \"{source}\", poll: 1s}}\n",
+        "tenant: {TENANT}\nkeyring: {}\ncache: {{dir: {}}}\nthreads: 1\nlisteners:\n  http: {listener}\n  admin: {{address: \"127.0.0.1:{}\"}}\nsources:\n  - {{name: load, url: \"{source}\", poll: 1s}}\n{more}",
         keyring.display(),
         scratch.join("cache").display(),
         free_port()?

@@ -4,6 +4,7 @@ mod compare;
 mod disturb;
 mod floor;
 mod generator;
+mod instructions;
 mod lictor;
 mod machine;
 mod peers;
@@ -53,6 +54,10 @@ enum Command {
     ///
     /// Example: `loadtest run validate access --rounds 10`
     Run(RunArguments),
+    /// Counts user-space instructions per request under valgrind: what does not wander with the machine's load.
+    ///
+    /// Example: `loadtest instructions validate --profile /tmp/profiles`
+    Instructions(instructions::Arguments),
     /// Lists the scenarios.
     List,
     /// Compares two results, with confidence intervals.
@@ -125,6 +130,7 @@ fn main() -> ExitCode {
 fn perform(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Run(run) => measure(&arguments.root, &run),
+        Command::Instructions(counting) => instructions::count(&arguments.root, &counting),
         Command::List => {
             for name in scenario::names(&arguments.root)? {
                 println!(

@@ -25,6 +25,10 @@ pub struct Scenario {
     pub disturbance: Disturbance,
     #[serde(default)]
     pub transport: Transport,
+    /// Lines of the sidecar's configuration file beside those that every scenario has. `$ROOT` is the folder with
+    /// `policies/`, `$SCRATCH` one for files that the run leaves behind.
+    #[serde(default)]
+    pub config: String,
     /// What the sidecar is asked, in turn.
     pub requests: Vec<RequestSpec>,
     /// The same question in a peer's own words, by peer: `opa`, `cerbos`.

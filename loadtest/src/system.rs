@@ -133,6 +133,28 @@ impl System {
             .with_context(|| format!("{} ended during the run", self.name))
     }
 
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be asked, or does not end within [`START_DEADLINE`].
+    pub fn terminate(mut self) -> Result<()> {
+        let asked = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status()?;
+        if !asked.success() {
+            bail!("{} cannot be told to end", self.name);
+        }
+        let deadline = Instant::now() + START_DEADLINE;
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                bail!("{} does not end when told to", self.name);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
     /// Ends it at once.
     pub fn kill(&mut self) {
         // Already gone is as good.
