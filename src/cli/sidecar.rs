@@ -10,12 +10,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::server::settings::Flag;
 use crate::server::telemetry::{self, Format};
 use crate::sidecar::Sidecar;
-use crate::sidecar::config::{self, Loaded};
+use crate::sidecar::config::{self, Files, Loaded};
 
 const EXAMPLES: &str = "\
 Examples:
   lictor sidecar --config sidecar.yaml
   LICTOR_TENANT=acme lictor sidecar --config sidecar.yaml --log-format pretty
+  lictor sidecar --config sidecar.yaml --opa-config opa.yaml     with what OPA was told
   lictor sidecar config check --config sidecar.yaml
   lictor sidecar config print --config sidecar.yaml     what is in effect, and where it comes from";
 
@@ -50,6 +51,15 @@ struct Settings {
     /// The configuration file (YAML)
     #[arg(long, value_name = "FILE", env = "LICTOR_CONFIG", global = true)]
     config: Option<PathBuf>,
+    /// An OPA configuration file: what it says counts less than our own
+    #[arg(long, value_name = "FILE", env = "LICTOR_OPA_CONFIG", global = true)]
+    opa_config: Option<PathBuf>,
+    /// How OPA's clients are known: off or token
+    #[arg(long, value_name = "SCHEME", global = true)]
+    authentication: Option<String>,
+    /// Whether a policy decides about requests of OPA's clients: off or basic
+    #[arg(long, value_name = "SCHEME", global = true)]
+    authorization: Option<String>,
     /// Address of the main listener
     #[arg(long, value_name = "ADDRESS:PORT", global = true)]
     http: Option<String>,
@@ -75,6 +85,12 @@ impl Settings {
                 flags.push(Flag { name, path, value });
             }
         };
+        add(
+            "--authentication",
+            "opa.authentication",
+            &self.authentication,
+        );
+        add("--authorization", "opa.authorization", &self.authorization);
         add("--http", "listeners.http.address", &self.http);
         add("--admin", "listeners.admin.address", &self.admin);
         add("--log-level", "log.level", &self.log_level);
@@ -96,7 +112,11 @@ impl Settings {
     }
 
     fn load(&self) -> anyhow::Result<Loaded> {
-        config::load(self.config.as_deref(), std::env::vars(), &self.flags())
+        let files = Files {
+            own: self.config.as_deref(),
+            opa: self.opa_config.as_deref(),
+        };
+        config::load(files, std::env::vars(), &self.flags())
             .context("the configuration cannot be used")
     }
 }
@@ -126,6 +146,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     let log = &loaded.config.log;
     telemetry::init_log(&log.level, Format::from_word(&log.format));
+    for warning in loaded.opa.iter().flat_map(|opa| &opa.warnings) {
+        tracing::warn!("OPA configuration: {warning}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("control")

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 pub use key::{Key, Kind, schema};
 pub use suggest::closest;
+pub use yaml::{Document, YamlError, parse as parse_yaml};
 
 /// The largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -25,6 +26,8 @@ pub enum Origin {
     Default,
     /// File name and line, from 1.
     File(String, usize),
+    /// A file in another form, and the key in it.
+    Key(String, String),
     /// The variable.
     Environment(String),
     /// The flag, with its dashes.
@@ -36,6 +39,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => formatter.write_str("default"),
             Self::File(file, line) => write!(formatter, "{file}:{line}"),
+            Self::Key(file, key) => write!(formatter, "{file}: {key}"),
             Self::Environment(name) => write!(formatter, "environment {name}"),
             Self::Flag(name) => write!(formatter, "flag {name}"),
         }
@@ -250,7 +254,15 @@ impl FileLayer<'_> {
 /// Names that start like ours and are not settings: of this program's other parts, of its tests, and what a
 /// cluster injects for a service called `lictor`.
 fn is_foreign(name: &str) -> bool {
-    const OTHERS: [&str; 6] = ["CONFIG", "VECTORS", "OPA", "REQUIRE", "ENVOY", "LOG"];
+    const OTHERS: [&str; 7] = [
+        "CONFIG",
+        "OPA_CONFIG",
+        "VECTORS",
+        "OPA",
+        "REQUIRE",
+        "ENVOY",
+        "LOG",
+    ];
     OTHERS.contains(&name)
         || name.starts_with("TEST_")
         || name.ends_with("_SERVICE_HOST")

@@ -5,6 +5,7 @@
 mod check;
 mod keys;
 mod load;
+pub mod opa;
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::server::settings::units::{duration, optional_duration};
 
 pub use check::{Address, ConfigError};
 pub use keys::{KEYS, schema};
-pub use load::{Loaded, load};
+pub use load::{Files, Loaded, load};
 
 /// Everything the sidecar needs to know; `sidecar::Sidecar::build` checks it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +45,7 @@ pub struct Config {
     pub access: AccessConfig,
     pub authzen: AuthzenConfig,
     pub identity: IdentityConfig,
+    pub opa: OpaApiConfig,
     /// The kinds of decision that are answered "yes" where no decision can be had.
     pub fail_open: Vec<FailOpen>,
     pub log: LogConfig,
@@ -229,6 +231,45 @@ pub struct IssuerConfig {
     pub public_key_file: String,
 }
 
+/// The doors for OPA's clients.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpaApiConfig {
+    pub authentication: OpaAuthentication,
+    pub authorization: OpaAuthorization,
+    /// Path of the document that `POST /` asks for.
+    pub default_decision: String,
+    /// Path of the document that decides about requests.
+    pub default_authorization_decision: String,
+    /// Bytes of a request's body as it arrives.
+    pub body_bytes: usize,
+    /// Bytes of a compressed body, unpacked.
+    pub gzip_body_bytes: usize,
+    /// Shorter answers are not compressed.
+    pub gzip_min_length: usize,
+    /// 0 to 9.
+    pub gzip_level: u32,
+}
+
+/// What is learnt about a caller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OpaAuthentication {
+    #[default]
+    Off,
+    /// The bearer token is `input.identity` of the authorization policy, which has to verify it.
+    Token,
+}
+
+/// Whether a policy decides about each request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OpaAuthorization {
+    #[default]
+    Off,
+    Basic,
+}
+
 /// What may fail open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -280,6 +321,7 @@ impl Default for Config {
             access: AccessConfig::default(),
             authzen: AuthzenConfig::default(),
             identity: IdentityConfig::default(),
+            opa: OpaApiConfig::default(),
             fail_open: Vec::new(),
             log: LogConfig::default(),
             threads: 0,
@@ -357,6 +399,21 @@ impl Default for LimitsConfig {
             bundle_files: 100_000,
             bundle_file_bytes: 1 << 30,
             bundle_total_bytes: 4 << 30,
+        }
+    }
+}
+
+impl Default for OpaApiConfig {
+    fn default() -> Self {
+        Self {
+            authentication: OpaAuthentication::default(),
+            authorization: OpaAuthorization::default(),
+            default_decision: opa::DEFAULT_DECISION.to_owned(),
+            default_authorization_decision: opa::DEFAULT_AUTHORIZATION_DECISION.to_owned(),
+            body_bytes: 1024 * 1024,
+            gzip_body_bytes: 2 * 1024 * 1024,
+            gzip_min_length: 1024,
+            gzip_level: 9,
         }
     }
 }

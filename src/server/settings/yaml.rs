@@ -12,7 +12,7 @@ const MAX_DEPTH: usize = 32;
 
 /// A document.
 #[derive(Debug, Default)]
-pub(super) struct Document {
+pub struct Document {
     pub value: Value,
     /// From 1, by path.
     pub lines: BTreeMap<String, usize>,
@@ -20,13 +20,18 @@ pub(super) struct Document {
 
 /// Text that is not such a document.
 #[derive(Debug)]
-pub(super) struct YamlError {
+pub struct YamlError {
     /// From 1.
     pub line: usize,
     pub message: String,
 }
 
-pub(super) fn parse(text: &str) -> Result<Document, YamlError> {
+/// Reads one document.
+///
+/// # Errors
+///
+/// The first thing wrong, with its line.
+pub fn parse(text: &str) -> Result<Document, YamlError> {
     let mut reader = Reader {
         parser: Parser::new_from_str(text),
         lines: BTreeMap::new(),

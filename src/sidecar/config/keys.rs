@@ -259,6 +259,46 @@ pub const KEYS: &[Key] = &[
         "PEM of the issuer's Ed25519 public key.",
     ),
     key(
+        "opa.authentication",
+        Kind::Word(&["off", "token"]),
+        "What OPA's clients are known by: token = the bearer token is the policy's `input.identity`.",
+    ),
+    key(
+        "opa.authorization",
+        Kind::Word(&["off", "basic"]),
+        "Whether a policy decides about each request of OPA's clients.",
+    ),
+    key(
+        "opa.default_decision",
+        Kind::Text,
+        "Path of the document that `POST /` asks for.",
+    ),
+    key(
+        "opa.default_authorization_decision",
+        Kind::Text,
+        "Path of the document that decides about requests of OPA's clients.",
+    ),
+    key(
+        "opa.body_bytes",
+        Kind::Size,
+        "Size of a body of OPA's clients as it arrives.",
+    ),
+    key(
+        "opa.gzip_body_bytes",
+        Kind::Size,
+        "Size of a compressed body of OPA's clients, unpacked.",
+    ),
+    key(
+        "opa.gzip_min_length",
+        Kind::Size,
+        "Shorter answers to OPA's clients are not compressed.",
+    ),
+    key(
+        "opa.gzip_level",
+        Kind::Integer,
+        "How hard answers to OPA's clients are compressed: 0 to 9.",
+    ),
+    key(
         "fail_open",
         Kind::Words(&["access"]),
         "Decisions that are answered yes where none can be had.",

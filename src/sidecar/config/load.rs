@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::server::settings::{self, Flag, MAX_FILE_BYTES, Merged, Origin};
 
+use super::opa::OpaConfig;
 use super::{Config, ConfigError, KEYS};
 
 /// A configuration and where its values came from.
@@ -14,28 +16,59 @@ use super::{Config, ConfigError, KEYS};
 pub struct Loaded {
     pub config: Config,
     pub merged: Merged,
+    /// The OPA configuration file, where one was given.
+    pub opa: Option<Arc<OpaConfig>>,
 }
 
-/// Reads `file` (where there is one), takes the process's variables and `flags`, and checks the result.
+/// The files of a configuration.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Files<'a> {
+    pub own: Option<&'a Path>,
+    /// An OPA configuration file: what it says counts more than a default and less than our own file.
+    pub opa: Option<&'a Path>,
+}
+
+/// Reads the files that there are, takes the process's variables and `flags`, and checks the result.
 ///
 /// # Errors
 ///
 /// Everything wrong, each with its origin.
 pub fn load(
-    file: Option<&Path>,
+    files: Files<'_>,
     environment: impl Iterator<Item = (String, String)>,
     flags: &[Flag],
 ) -> Result<Loaded, ConfigError> {
-    let text = file.map(read).transpose()?;
-    let name = file.map(|path| path.display().to_string());
-    let defaults = serde_json::to_value(Config::default())
-        .map_err(|error| ConfigError::Invalid(error.to_string()))?;
+    let environment: Vec<_> = environment.collect();
+    let variable = |name: &str| {
+        let mut all = environment.iter();
+        all.find(|(known, _)| known == name)
+            .map(|(_, value)| value.clone())
+    };
+    let mut base = Config::default();
+    let opa = files
+        .opa
+        .map(|path| OpaConfig::read(path, variable))
+        .transpose()?;
+    let set = opa.as_ref().map(|opa| opa.apply(&mut base));
+    let text = files.own.map(read).transpose()?;
+    let name = files.own.map(|path| path.display().to_string());
+    let defaults =
+        serde_json::to_value(base).map_err(|error| ConfigError::Invalid(error.to_string()))?;
     let layer = name.as_deref().zip(text.as_deref());
-    let merged = settings::merge(KEYS, defaults, layer, environment, flags)?;
+    let mut merged = settings::merge(KEYS, defaults, layer, environment.into_iter(), flags)?;
+    for (ours, theirs) in set.unwrap_or_default() {
+        let file = files.opa.map(|path| path.display().to_string());
+        let origin = Origin::Key(file.unwrap_or_default(), theirs.to_owned());
+        merged.origins.entry(ours.to_owned()).or_insert(origin);
+    }
     let config: Config = serde_json::from_value(merged.value.clone())
         .map_err(|error| ConfigError::Invalid(error.to_string()))?;
     config.check()?;
-    Ok(Loaded { config, merged })
+    Ok(Loaded {
+        config,
+        merged,
+        opa: opa.map(Arc::new),
+    })
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
@@ -62,6 +95,7 @@ impl Loaded {
                 ..Merged::default()
             },
             config,
+            opa: None,
         }
     }
 
@@ -157,11 +191,18 @@ mod tests {
 
     const FILE: &str = "tenant: acme\nkeyring: /k\ncache: {dir: none}\nsources:\n  - url: /bundles\n    poll: 5s\nlimits: {drain: 1s}\n";
 
+    fn own(path: &Path) -> Files<'_> {
+        Files {
+            own: Some(path),
+            opa: None,
+        }
+    }
+
     fn loaded() -> Loaded {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sidecar.yaml");
         std::fs::write(&path, FILE).unwrap();
-        load(Some(&path), std::iter::empty(), &[]).unwrap()
+        load(own(&path), std::iter::empty(), &[]).unwrap()
     }
 
     #[test]
@@ -173,7 +214,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("again.yaml");
         std::fs::write(&path, &text).unwrap();
-        let again = load(Some(&path), std::iter::empty(), &[])
+        let again = load(own(&path), std::iter::empty(), &[])
             .unwrap_or_else(|error| panic!("{error}\n{text}"));
         assert_eq!(again.config, first.config);
     }
@@ -193,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        let error = load(Some(Path::new("/nowhere.yaml")), std::iter::empty(), &[]).unwrap_err();
+        let error = load(own(Path::new("/nowhere.yaml")), std::iter::empty(), &[]).unwrap_err();
         assert!(error.to_string().contains("/nowhere.yaml"), "{error}");
     }
 }

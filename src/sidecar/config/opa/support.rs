@@ -1,0 +1,265 @@
+//! Every key of an OPA configuration file and what becomes of it here. The one table: the check of a file and the
+//! published table of keys are both made from it.
+
+use serde_json::Value;
+
+use crate::server::settings::closest;
+
+/// What becomes of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// What OPA does.
+    Same,
+    /// Served, with this difference.
+    Different(&'static str),
+    /// Not served; nothing is decided or lost by it: a warning at start.
+    Warned(&'static str),
+    /// Not served, and leaving it out would change decisions or lose data: the sidecar does not start.
+    Refused(&'static str),
+}
+
+/// A key, by its path: `*` stands for any name or index, a final `**` for all that is below.
+#[derive(Clone, Copy, Debug)]
+pub struct OptionRow {
+    pub path: &'static str,
+    pub support: Support,
+}
+
+const fn row(path: &'static str, support: Support) -> OptionRow {
+    OptionRow { path, support }
+}
+
+use Support::{Different, Refused, Same, Warned};
+
+const NO_BUNDLES: Support = Refused(
+    "bundles of OPA are not fetched by this version: name them under `sources` of our own configuration",
+);
+const NO_DISCOVERY: Support = Refused("discovery is not served by this version");
+const NO_LOG: Support =
+    Warned("decisions are not logged by this version; answers carry `decision_id`");
+const NO_STATUS: Support =
+    Warned("the status is not sent by this version; `GET /v1/status` has it");
+const NO_SERVICE: Support = Warned("nothing of this version talks to services");
+const NO_KEYS: Support = Warned("nothing of this version is verified with keys of this file");
+const NO_CREDENTIALS: Support =
+    Refused("credentials of this kind are not served: use `bearer` or `client_tls`");
+const NO_CACHE: Support =
+    Warned("no built-in function here asks the network, so nothing is cached");
+const NO_TRACING: Support = Warned("spans are configured in our own configuration");
+const NO_PLUGIN: Support = Refused("plugins cannot be loaded into this program");
+const NO_DISK: Support =
+    Warned("data lives in memory; the last known good bundles are kept in `cache.dir`");
+const IN_OURS: Support = Warned("the listener for Envoy is configured in our own configuration");
+
+/// Every key.
+pub const KEYS: &[OptionRow] = &[
+    row("services.*.name", Same),
+    row("services.*.url", NO_SERVICE),
+    row("services.*.headers.**", NO_SERVICE),
+    row("services.*.allow_insecure_tls", NO_SERVICE),
+    row("services.*.response_header_timeout_seconds", NO_SERVICE),
+    row("services.*.tls.ca_cert", NO_SERVICE),
+    row("services.*.tls.system_ca_required", NO_SERVICE),
+    row("services.*.type", NO_SERVICE),
+    row("services.*.credentials.bearer.token", NO_SERVICE),
+    row("services.*.credentials.bearer.token_path", NO_SERVICE),
+    row("services.*.credentials.bearer.scheme", NO_SERVICE),
+    row("services.*.credentials.client_tls.cert", NO_SERVICE),
+    row("services.*.credentials.client_tls.private_key", NO_SERVICE),
+    row(
+        "services.*.credentials.client_tls.private_key_passphrase",
+        NO_CREDENTIALS,
+    ),
+    row(
+        "services.*.credentials.client_tls.cert_reread_interval_seconds",
+        NO_SERVICE,
+    ),
+    row("services.*.credentials.client_tls.ca_cert", NO_CREDENTIALS),
+    row(
+        "services.*.credentials.client_tls.system_ca_required",
+        NO_CREDENTIALS,
+    ),
+    row("services.*.credentials.oauth2.**", NO_CREDENTIALS),
+    row("services.*.credentials.s3_signing.**", NO_CREDENTIALS),
+    row("services.*.credentials.gcp_metadata.**", NO_CREDENTIALS),
+    row(
+        "services.*.credentials.azure_managed_identity.**",
+        NO_CREDENTIALS,
+    ),
+    row("services.*.credentials.plugin", NO_PLUGIN),
+    row("labels.*", Same),
+    row("keys.*.key", NO_KEYS),
+    row("keys.*.algorithm", NO_KEYS),
+    row("keys.*.scope", NO_KEYS),
+    row(
+        "keys.*.private_key",
+        Warned("nothing is signed here with keys of this file"),
+    ),
+    row("bundle.**", NO_BUNDLES),
+    row("bundles.*.service", NO_BUNDLES),
+    row("bundles.*.resource", NO_BUNDLES),
+    row("bundles.*.persist", NO_BUNDLES),
+    row("bundles.*.size_limit_bytes", NO_BUNDLES),
+    row("bundles.*.trigger", NO_BUNDLES),
+    row("bundles.*.polling.min_delay_seconds", NO_BUNDLES),
+    row("bundles.*.polling.max_delay_seconds", NO_BUNDLES),
+    row("bundles.*.polling.long_polling_timeout_seconds", NO_BUNDLES),
+    row("bundles.*.polling.superseded_etag_ttl_seconds", NO_BUNDLES),
+    row("bundles.*.signing.keyid", NO_BUNDLES),
+    row("bundles.*.signing.scope", NO_BUNDLES),
+    row("bundles.*.signing.exclude_files", NO_BUNDLES),
+    row("bundles.*.signing.allow_unsigned_delta_bundles", NO_BUNDLES),
+    row("discovery.**", NO_DISCOVERY),
+    row("decision_logs.plugin", NO_PLUGIN),
+    row("decision_logs.service", NO_LOG),
+    row("decision_logs.partition_name", NO_LOG),
+    row("decision_logs.resource", NO_LOG),
+    row("decision_logs.console", NO_LOG),
+    row("decision_logs.mask_decision", NO_LOG),
+    row("decision_logs.drop_decision", NO_LOG),
+    row("decision_logs.nd_builtin_cache", NO_LOG),
+    row("decision_logs.reporting.buffer_type", NO_LOG),
+    row("decision_logs.reporting.buffer_size_limit_bytes", NO_LOG),
+    row("decision_logs.reporting.buffer_size_limit_events", NO_LOG),
+    row("decision_logs.reporting.upload_size_limit_bytes", NO_LOG),
+    row("decision_logs.reporting.min_delay_seconds", NO_LOG),
+    row("decision_logs.reporting.max_delay_seconds", NO_LOG),
+    row("decision_logs.reporting.max_decisions_per_second", NO_LOG),
+    row("decision_logs.reporting.trigger", NO_LOG),
+    row("decision_logs.request_context.http.headers", NO_LOG),
+    row("status.plugin", NO_PLUGIN),
+    row("status.service", NO_STATUS),
+    row("status.partition_name", NO_STATUS),
+    row("status.console", NO_STATUS),
+    row(
+        "status.prometheus",
+        Different("metrics of bundles are always there, under our names"),
+    ),
+    row(
+        "status.prometheus_config.**",
+        Warned("the metrics of bundles here have buckets of their own"),
+    ),
+    row("status.trigger", NO_STATUS),
+    row("default_decision", Same),
+    row("default_authorization_decision", Same),
+    row(
+        "persistence_directory",
+        Warned("the last known good bundles are kept in `cache.dir`"),
+    ),
+    row(
+        "server.decoding.max_length",
+        Different("1 MiB where it is not given"),
+    ),
+    row(
+        "server.decoding.gzip.max_length",
+        Different("2 MiB where it is not given"),
+    ),
+    row("server.encoding.gzip.min_length", Same),
+    row("server.encoding.gzip.compression_level", Same),
+    row(
+        "server.metrics.prom.http_request_duration_seconds.buckets",
+        Same,
+    ),
+    row("server.logger_plugin", NO_PLUGIN),
+    row("caching.**", NO_CACHE),
+    row("nd_builtin_cache", NO_CACHE),
+    row("distributed_tracing.**", NO_TRACING),
+    row("metrics_export.**", NO_TRACING),
+    row("storage.**", NO_DISK),
+    row("plugins.envoy_ext_authz_grpc.**", IN_OURS),
+    row("plugins.*.**", NO_PLUGIN),
+];
+
+/// What is wrong with a file, and what is to be said about it.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub errors: Vec<String>,
+    pub warnings: Vec<String>,
+}
+
+/// Looks at every key of a file.
+pub(super) fn check(raw: &Value) -> Found {
+    let mut found = Found::default();
+    walk(raw, &mut Vec::new(), &mut found);
+    found.warnings.dedup();
+    found
+}
+
+fn walk<'v>(value: &'v Value, path: &mut Vec<&'v str>, found: &mut Found) {
+    match value {
+        Value::Object(members) => {
+            for (name, child) in members {
+                path.push(name);
+                key(child, path, found);
+                path.pop();
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                path.push("*");
+                walk(item, path, found);
+                path.pop();
+            }
+        }
+        _ => {}
+    }
+}
+
+fn key<'v>(value: &'v Value, path: &mut Vec<&'v str>, found: &mut Found) {
+    // An absent section is what null stands for in OPA.
+    if value.is_null() {
+        return;
+    }
+    let named = path.join(".");
+    match KEYS
+        .iter()
+        .find(|row| is_at(row.path, path))
+        .map(|row| row.support)
+    {
+        Some(Support::Same | Support::Different(_)) => {}
+        Some(Support::Warned(why)) => found.warnings.push(format!("`{named}`: {why}")),
+        Some(Support::Refused(why)) => found.errors.push(format!("`{named}`: {why}")),
+        None if KEYS.iter().any(|row| is_below(row.path, path)) => walk(value, path, found),
+        None => found.errors.push(unknown(&named, path)),
+    }
+}
+
+/// Whether a row says something about exactly this path, or about all that it lies in.
+fn is_at(row: &str, path: &[&str]) -> bool {
+    let mut steps = path.iter();
+    for pattern in row.split('.') {
+        match (pattern, steps.next()) {
+            ("**", _) => return true,
+            ("*", Some(_)) => {}
+            (pattern, Some(step)) if pattern == *step => {}
+            _ => return false,
+        }
+    }
+    steps.next().is_none()
+}
+
+/// Whether a row lies below this path.
+fn is_below(row: &str, path: &[&str]) -> bool {
+    let mut patterns = row.split('.');
+    path.iter().all(|step| {
+        patterns
+            .next()
+            .is_some_and(|pattern| pattern == "*" || pattern == *step)
+    }) && patterns.next().is_some()
+}
+
+fn unknown(named: &str, path: &[&str]) -> String {
+    let (Some(name), parents) = (path.last(), &path[..path.len().saturating_sub(1)]) else {
+        return String::new();
+    };
+    let siblings: Vec<&str> = KEYS
+        .iter()
+        .filter(|row| is_below(row.path, parents))
+        .filter_map(|row| row.path.split('.').nth(parents.len()))
+        .filter(|name| !name.starts_with('*'))
+        .collect();
+    match closest(name, siblings.iter().copied()) {
+        Some(near) => format!("unknown key `{named}`: did you mean `{near}`?"),
+        None => format!("unknown key `{named}`"),
+    }
+}

@@ -1,0 +1,203 @@
+use serde_json::json;
+
+use super::*;
+
+fn parse(text: &str) -> Result<OpaConfig, String> {
+    OpaConfig::parse(text, |name| (name == "TOKEN").then(|| "s3cret".to_owned()))
+}
+
+const FILE: &str = r#"
+services:
+  - name: acme
+    url: https://example.com/control
+    credentials:
+      bearer: {token: "${TOKEN}"}
+    headers: {X-Api-Token: "abc"}
+labels:
+  app: shop
+  region: ${REGION}
+keys:
+  one:
+    key: |
+      -----BEGIN PUBLIC KEY-----
+    algorithm: ES256
+decision_logs:
+  service: acme
+  reporting:
+    min_delay_seconds: 5
+    max_delay_seconds: 10
+default_decision: /http/allow
+server:
+  encoding: {gzip: {min_length: 7, compression_level: 3}}
+  decoding: {max_length: 10, gzip: {max_length: 20}}
+  metrics: {prom: {http_request_duration_seconds: {buckets: [0.1, 1]}}}
+plugins:
+  envoy_ext_authz_grpc: {addr: ":9191", path: envoy/authz/allow, dry-run: true}
+"#;
+
+#[test]
+fn a_file_is_typed() {
+    let config = parse(FILE).unwrap();
+    let (name, service) = config.service("").unwrap();
+    assert_eq!(
+        (name.as_str(), service.url.as_str()),
+        ("acme", "https://example.com/control")
+    );
+    assert_eq!(service.credentials.bearer.as_ref().unwrap().token, "s3cret");
+    assert_eq!(config.labels["app"], "shop");
+    assert_eq!(
+        config.labels["region"], "${REGION}",
+        "what names no variable stays"
+    );
+    assert!(config.labels.contains_key("id") && config.labels.contains_key("version"));
+    assert_eq!(config.keys["one"].algorithm, "ES256");
+    assert!(config.keys["one"].key.contains("PUBLIC KEY"));
+    let logs = config.decision_logs.as_ref().unwrap();
+    assert_eq!(logs.reporting.upload_size_limit_bytes, 32_768);
+    assert_eq!(logs.mask_decision, "/system/log/mask");
+    assert!(config.logs_decisions());
+    assert_eq!(config.default_decision, "/http/allow");
+    assert_eq!(
+        config.default_authorization_decision,
+        DEFAULT_AUTHORIZATION_DECISION
+    );
+    assert_eq!(config.server.buckets(), [0.1, 1.0]);
+    assert!(config.envoy.as_ref().unwrap().dry_run);
+}
+
+#[test]
+fn our_settings_follow_from_it() {
+    let mut ours = Config::default();
+    let set = parse(FILE).unwrap().apply(&mut ours);
+    assert_eq!(ours.opa.default_decision, "/http/allow");
+    assert_eq!((ours.opa.body_bytes, ours.opa.gzip_body_bytes), (10, 20));
+    assert_eq!((ours.opa.gzip_min_length, ours.opa.gzip_level), (7, 3));
+    assert!(set.contains(&("opa.body_bytes", "server.decoding.max_length")));
+    // What the file does not say stays ours.
+    let mut ours = Config::default();
+    parse("{}").unwrap().apply(&mut ours);
+    assert_eq!(ours, Config::default());
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let config = parse(FILE).unwrap();
+    let shown = config.active.to_string() + &format!("{config:?}");
+    for secret in ["s3cret", "BEGIN PUBLIC KEY", "abc"] {
+        assert!(!shown.contains(secret), "{secret}: {shown}");
+    }
+    assert_eq!(
+        config.active["services"][0]["headers"]["X-Api-Token"],
+        "REDACTED"
+    );
+    assert_eq!(
+        config.active["keys"],
+        json!({"one": {"algorithm": "ES256"}})
+    );
+    assert_eq!(config.active["default_decision"], "/http/allow");
+}
+
+#[test]
+fn json_is_read_as_well_and_nothing_is_an_empty_file() {
+    let config =
+        parse(r#"{"services": {"a": {"url": "http://a\/b"}}, "labels": {"x": "\ud83d\ude00"}}"#)
+            .unwrap();
+    assert_eq!(config.services["a"].url, "http://a/b");
+    assert_eq!(config.labels["x"], "\u{1f600}");
+    assert_eq!(parse("").unwrap().default_decision, DEFAULT_DECISION);
+}
+
+#[test]
+fn what_is_wrong_is_named_by_its_path() {
+    for (text, expected) in [
+        ("- 1", "a mapping of sections"),
+        ("a: [", "line 1"),
+        (
+            "decison_logs: {}",
+            "unknown key `decison_logs`: did you mean `decision_logs`?",
+        ),
+        (
+            "services: {a: {url: http://x, heders: {}}}",
+            "unknown key `services.a.heders`: did you mean `headers`?",
+        ),
+        (
+            "services: [{name: a, url: http://x, heders: {}}]",
+            "unknown key `services.*.heders`",
+        ),
+        ("services: {a: {url: ftp://x}}", "`services.a.url`"),
+        ("services: [{url: http://x}]", "a service needs a name"),
+        (
+            "services: {a: {url: http://x, credentials: {oauth2: {client_id: x}}}}",
+            "`services.a.credentials.oauth2`",
+        ),
+        (
+            "plugins: {mine: {}}",
+            "`plugins.mine`: plugins cannot be loaded",
+        ),
+        ("decision_logs: {plugin: mine}", "`decision_logs.plugin`"),
+        (
+            "decision_logs: {service: nobody}",
+            "`decision_logs.service`: there is no service `nobody`",
+        ),
+        (
+            "decision_logs: {reporting: {buffer_type: event, buffer_size_limit_bytes: 1}}",
+            "needs `buffer_type: size`",
+        ),
+        (
+            "decision_logs: {reporting: {min_delay_seconds: 1}}",
+            "give both",
+        ),
+        (
+            "decision_logs: {reporting: {trigger: sometimes}}",
+            "unknown variant `sometimes`",
+        ),
+        (
+            "server: {encoding: {gzip: {compression_level: 10}}}",
+            "0 to 9",
+        ),
+        (
+            "server: {metrics: {prom: {http_request_duration_seconds: {buckets: [1, 1]}}}}",
+            "must grow",
+        ),
+        ("default_decision: 'a\"b'", "no path of a document"),
+        ("default_decision: [1]", "invalid type"),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn what_does_no_harm_is_a_warning_with_its_path() {
+    let warnings = parse(
+        "caching: {inter_query_builtin_cache: {max_size_bytes: 1}}\nstatus: {console: true}\n",
+    )
+    .unwrap()
+    .warnings;
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].starts_with("`caching`: "), "{warnings:?}");
+    assert!(
+        warnings[1].starts_with("`status.console`: "),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn variables_are_replaced_as_in_opa() {
+    let variable = |name: &str| match name {
+        "A" => Some("x".to_owned()),
+        "EMPTY" => Some(String::new()),
+        _ => None,
+    };
+    for (text, expected) in [
+        ("${A}${A}", "xx"),
+        ("<${EMPTY}>", "<>"),
+        ("${B} ${A}", "${B} x"),
+        ("${}", ""),
+        ("${A", "${A"),
+        ("${A\n}", "${A\n}"),
+        ("$A $$ {A}", "$A $$ {A}"),
+    ] {
+        assert_eq!(substitute(text, variable), expected, "{text}");
+    }
+}
