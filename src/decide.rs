@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::engine::{
     AccessRequest, Content, Context, DuplicateMembers, EvaluateError, HttpAccess, HttpRequest,
-    Limits, Program, Scratch,
+    Limits, Program, RegoInput, RegoMachine, RegoSegment, RegoValue, Scratch,
 };
 use crate::model::{Access, Consumption, PolicyId, Timestamp, Validation, VariantAnswer};
 use crate::snapshot::{Current, Ended, Reader, Snapshot, WorkerReader};
@@ -50,6 +50,21 @@ pub struct Answered<'a> {
     pub decision_id: Uuid,
 }
 
+/// A Rego document.
+#[derive(Clone, Debug)]
+pub struct RegoAnswer {
+    /// None where it is undefined.
+    pub value: Option<RegoValue>,
+}
+
+impl RegoAnswer {
+    /// Whether it is defined and not `false`.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        !matches!(&self.value, None | Some(RegoValue::Bool(false)))
+    }
+}
+
 /// Decides for one serving thread. Not shared; owns the thread's scratch memory.
 #[derive(Debug)]
 pub struct Worker {
@@ -57,6 +72,7 @@ pub struct Worker {
     limits: Limits,
     observer: Arc<dyn Observer>,
     scratch: Scratch,
+    machine: RegoMachine,
     /// Of decision ids: the thread's own, so that an id costs neither a lock nor a system call.
     random: StdRng,
 }
@@ -77,6 +93,7 @@ impl Worker {
             limits,
             observer,
             scratch: Scratch::default(),
+            machine: RegoMachine::default(),
             random: rand::make_rng(),
         }
     }
@@ -132,6 +149,55 @@ impl Worker {
             let answer = with.program.http(request, &with.context, with.scratch)?;
             let outcome = Outcome::positive_if(answer.access.allowed);
             Ok((outcome, encode(&with.answered, &answer)))
+        })
+    }
+
+    /// Asks for the Rego document at a path below `data`.
+    ///
+    /// # Errors
+    ///
+    /// [`DecideError`].
+    pub fn rego<R>(
+        &mut self,
+        path: &[RegoSegment<'_>],
+        input: &RegoInput,
+        question: &Question<'_>,
+        encode: impl FnOnce(&Answered<'_>, &RegoAnswer) -> R,
+    ) -> Result<R, DecideError> {
+        let mut machine = std::mem::take(&mut self.machine);
+        let result = self.decide(Kind::Rego, question, |with| {
+            let limits = &with.context.limits;
+            let (rego, data) = (with.program.rego(), with.program.data());
+            let value = rego.document(path, input, data, limits, &mut machine)?;
+            let answer = RegoAnswer { value };
+            let outcome = Outcome::positive_if(answer.holds());
+            Ok((outcome, encode(&with.answered, &answer)))
+        });
+        // What a panic may have left half done is not used again.
+        if !matches!(result, Err(DecideError::Internal)) {
+            self.machine = machine;
+        }
+        result
+    }
+
+    /// Asks Rego a query: `encode` gets an object of variables for each way in which it holds.
+    ///
+    /// # Errors
+    ///
+    /// [`DecideError`].
+    pub fn rego_query<R>(
+        &mut self,
+        query: &str,
+        input: &RegoInput,
+        question: &Question<'_>,
+        encode: impl FnOnce(&Answered<'_>, &[RegoValue]) -> R,
+    ) -> Result<R, DecideError> {
+        self.decide(Kind::Rego, question, |with| {
+            let limits = &with.context.limits;
+            let (rego, data) = (with.program.rego(), with.program.data());
+            let bindings = rego.query(query, input, data, limits)?;
+            let outcome = Outcome::positive_if(!bindings.is_empty());
+            Ok((outcome, encode(&with.answered, &bindings)))
         })
     }
 
@@ -199,7 +265,10 @@ impl Worker {
 
     /// Lets go of a retired snapshot. A worker without requests calls this now and then; one that decides need not.
     pub fn release_retired(&mut self) {
-        self.reader.load();
+        let current = self.reader.load();
+        let snapshot = current.snapshot.as_deref();
+        self.machine
+            .release(snapshot.map(|snapshot| snapshot.program.rego()));
     }
 
     /// Loads once, runs `evaluate` on it and tells the observer.
@@ -287,17 +356,19 @@ pub enum Kind {
     Variant,
     Content,
     Http,
+    Rego,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Validate,
         Self::Access,
         Self::Consumption,
         Self::Variant,
         Self::Content,
         Self::Http,
+        Self::Rego,
     ];
 
     /// The word of the metric label.
@@ -310,6 +381,7 @@ impl Kind {
             Self::Variant => "variant",
             Self::Content => "content",
             Self::Http => "http",
+            Self::Rego => "rego",
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod data;
 pub mod expression;
 pub mod input;
 pub mod program;
+pub mod rego;
 mod table;
 pub mod value;
 
@@ -18,5 +19,9 @@ pub use program::{
     AccessRequest, CompileErrors, Compiler, Content, Context, DuplicateMembers, EvaluateError,
     HttpAccess, HttpHeader, HttpRequest, Limits, Program, Scratch, TestCount, TestFailure,
     WrittenRequest,
+};
+pub use rego::{
+    Rego, RegoEngine, RegoError, RegoErrorKind, RegoInput, RegoMachine, RegoModule, RegoPlace,
+    RegoSegment, RegoValue, RegoVersion,
 };
 pub use value::Value;

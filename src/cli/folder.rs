@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 use crate::bundle::Limits;
-use crate::engine::{Data, DataBuilder};
+use crate::engine::DataBuilder;
 use crate::policy::{self, Document, Format, MAX_FILE_BYTES, Place, PolicyError};
 
 pub(super) use walk::{list, read_bounded};
@@ -172,7 +172,7 @@ impl Folder {
     }
 
     /// The data document, and what keeps files from becoming part of it.
-    pub fn data(&self) -> (Data, Vec<PolicyError>) {
+    pub fn data(&self) -> (DataBuilder, Vec<PolicyError>) {
         let mut builder = DataBuilder::default();
         let mut errors = Vec::new();
         for data in &self.data {
@@ -185,7 +185,7 @@ impl Folder {
                 });
             }
         }
-        (builder.finish(), errors)
+        (builder, errors)
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::control_plane::clock;
 use crate::control_plane::registry::Caller;
 use crate::engine::{
-    AccessRequest, Compiler, Context, Data, DuplicateMembers, Limits, Program, Scratch,
+    AccessRequest, Compiler, Context, DataBuilder, DuplicateMembers, Limits, Program, Scratch,
 };
 use crate::policy::{self, canonical};
 
@@ -52,7 +52,7 @@ impl Access {
             compiler.add(document, hash.into());
         }
         let program = compiler
-            .compile(Data::default())
+            .compile(DataBuilder::default())
             .map_err(|errors| AccessError(errors.to_string()))?;
         program
             .self_test(clock::now(), Limits::default())

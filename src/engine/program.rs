@@ -36,7 +36,7 @@ mod version;
 mod written_request;
 
 use crate::engine::input::{Layout, Root, Slot};
-use crate::engine::{CompileError, Data, Value};
+use crate::engine::{CompileError, Data, Rego, Value};
 use crate::model::{Access, Consumption, PolicyId, Validation, VariantAnswer};
 
 pub use compile::{CompileErrors, Compiler};
@@ -56,6 +56,7 @@ use version::{Version, VersionId};
 pub struct Program {
     layout: Layout,
     data: Data,
+    rego: Rego,
     versions: Vec<Version>,
     experiments: experiment::Experiments,
     validations: validation::Validations,
@@ -78,6 +79,18 @@ pub struct Program {
 }
 
 impl Program {
+    /// The Rego modules.
+    #[must_use]
+    pub fn rego(&self) -> &Rego {
+        &self.rego
+    }
+
+    /// The data document.
+    #[must_use]
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
     /// Validates a JSON object.
     ///
     /// # Errors

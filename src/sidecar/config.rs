@@ -164,6 +164,11 @@ pub struct LimitsConfig {
     pub input_depth: usize,
     /// Evaluation steps of a decision.
     pub steps: u64,
+    /// How long a Rego evaluation may take.
+    #[serde(with = "duration")]
+    pub rego_time: Duration,
+    /// Bytes of JSON that a Rego evaluation may answer.
+    pub rego_result_bytes: usize,
     /// Items of an evaluations request.
     pub batch_items: usize,
     /// How long an evaluations request may compute.
@@ -381,6 +386,20 @@ impl Default for UpstreamConfig {
     }
 }
 
+impl LimitsConfig {
+    /// What bounds one decision.
+    #[must_use]
+    pub const fn decision(&self) -> crate::engine::Limits {
+        crate::engine::Limits {
+            input_bytes: self.body_bytes,
+            input_depth: self.input_depth,
+            steps: self.steps,
+            rego_time: self.rego_time,
+            rego_result_bytes: self.rego_result_bytes,
+        }
+    }
+}
+
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
@@ -390,6 +409,8 @@ impl Default for LimitsConfig {
             body_bytes: 1024 * 1024,
             input_depth: 64,
             steps: 1_000_000,
+            rego_time: Duration::from_millis(500),
+            rego_result_bytes: 16 * 1024 * 1024,
             batch_items: 1000,
             batch_time: Duration::from_secs(1),
             header_timeout: Duration::from_secs(30),

@@ -26,7 +26,7 @@ use tokio::sync::Semaphore;
 
 use crate::api::ErrorCode;
 use crate::decide::{Observer, Question, Worker};
-use crate::engine::{DuplicateMembers, Limits as DecisionLimits};
+use crate::engine::DuplicateMembers;
 use crate::identity::Claims;
 use crate::model::Timestamp;
 use crate::server::body::{self, Body};
@@ -100,11 +100,7 @@ impl Handler {
     /// A handler for the current thread.
     #[must_use]
     pub fn new(shared: Arc<Shared>) -> Self {
-        let limits = DecisionLimits {
-            input_bytes: shared.limits.body_bytes,
-            input_depth: shared.limits.input_depth,
-            steps: shared.limits.steps,
-        };
+        let limits = shared.limits.decision();
         let observer: Arc<dyn Observer> = Arc::clone(&shared.metrics) as Arc<dyn Observer>;
         Self {
             worker: RefCell::new(Worker::new(&shared.reader, limits, observer)),

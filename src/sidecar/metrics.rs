@@ -37,11 +37,11 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// The sidecar's counters.
 #[derive(Debug)]
 pub struct Metrics {
-    decisions: [[IntCounter; 3]; 6],
-    durations: [Histogram; 6],
+    decisions: [[IntCounter; 3]; 7],
+    durations: [Histogram; 7],
     validations: [IntCounter; 3],
     validation_durations: [Histogram; 3],
-    panics: [IntCounter; 6],
+    panics: [IntCounter; 7],
     requests: [[IntCounter; 5]; 10],
     problems: Vec<IntCounter>,
     failed_open: IntCounterVec,

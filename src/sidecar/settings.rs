@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use crate::bundle::Limits as ArchiveLimits;
-use crate::engine::Limits as DecisionLimits;
 use crate::identity::{self, KeyUse, TrustedIssuer, TrustedKey};
 use crate::resilience::BreakerSettings;
 use crate::server::Limits;
@@ -33,7 +32,7 @@ pub(super) fn activation(config: &Config) -> Result<activation::Settings, Config
             .map(source)
             .collect::<Result<_, _>>()?,
         archive_limits: archive_limits(config),
-        decision_limits: decision_limits(config),
+        decision_limits: config.limits.decision(),
     })
 }
 
@@ -44,14 +43,6 @@ fn archive_limits(config: &Config) -> ArchiveLimits {
         entry_bytes: config.limits.bundle_file_bytes as u64,
         total_bytes: config.limits.bundle_total_bytes as u64,
         ..ArchiveLimits::default()
-    }
-}
-
-fn decision_limits(config: &Config) -> DecisionLimits {
-    DecisionLimits {
-        input_bytes: config.limits.body_bytes,
-        input_depth: config.limits.input_depth,
-        steps: config.limits.steps,
     }
 }
 

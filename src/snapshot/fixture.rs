@@ -7,7 +7,7 @@ use crate::model::{Revision, Timestamp};
 
 /// An empty program under this number.
 pub(crate) fn test_snapshot(number: u64) -> Snapshot {
-    let program = Compiler::default().compile(DataBuilder::default().finish());
+    let program = Compiler::default().compile(DataBuilder::default());
     let revision = Revision {
         number,
         digest: [0; 6],

@@ -5,7 +5,7 @@
 mod gather;
 
 use crate::bundle::{Code, Limits as ArchiveLimits, Step, VerifiedBundle, VerifyError};
-use crate::engine::{Compiler, Limits as DecisionLimits, Program};
+use crate::engine::{Limits as DecisionLimits, Program};
 use crate::model::Timestamp;
 
 use super::{ActiveBundle, Signed, Snapshot};
@@ -92,15 +92,7 @@ pub fn load(bundle: &VerifiedBundle<'_>, options: &Options) -> Result<Snapshot, 
 }
 
 fn compile(gathered: Gathered) -> Result<Program, LoadError> {
-    if let Some(module) = gathered.rego_modules.first() {
-        let text = format!("`{module}` is a Rego module, and this build has no Rego engine");
-        return Err(LoadError::new(Step::Compile, Code::RegoUnsupported, text));
-    }
-    let mut compiler = Compiler::default();
-    let (documents, data) = gathered.finish();
-    for (document, content_hash) in documents {
-        compiler.add(document, content_hash);
-    }
+    let (compiler, data) = gathered.finish();
     compiler.compile(data).map_err(|errors| {
         let code = if errors.rego_unsupported {
             Code::RegoUnsupported

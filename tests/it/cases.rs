@@ -112,7 +112,7 @@ fn program(case: &Case) -> Program {
         let json = case.data.to_string();
         data.add(&[], &mut json.as_bytes()).unwrap();
     }
-    compiler.compile(data.finish()).unwrap()
+    compiler.compile(data).unwrap()
 }
 
 /// The answer as our own doors say it; for rules also which one decided.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::Sources;
 use crate::cli::folder::{Folder, start_of};
 use crate::cli::output::{Output, count, finding, finding_line};
-use crate::engine::{CompileError, Compiler, Data, Program};
+use crate::engine::{CompileError, Compiler, DataBuilder, Program};
 use crate::policy::{Decides, Document, PolicyError, canonical};
 
 /// Arguments of `lictor policy check`.
@@ -63,7 +63,10 @@ fn find(folder: &Folder) -> Findings {
 }
 
 /// Compiles documents in the order given.
-pub(super) fn compile(documents: &[Document], data: Data) -> Result<Program, Vec<PolicyError>> {
+pub(super) fn compile(
+    documents: &[Document],
+    data: DataBuilder,
+) -> Result<Program, Vec<PolicyError>> {
     let mut compiler = Compiler::default();
     for document in documents {
         let hash = canonical::content_hash(document.json.as_bytes()).map_err(|error| {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::control_plane::store::{Format, Selected};
-use crate::engine::{Compiler, Data, Limits, Program};
+use crate::engine::{Compiler, DataBuilder, Limits, Program};
 use crate::model::{Group, PolicyId, TenantId, Timestamp, VersionStatus};
 use crate::policy::{self, Body, Decides, Document, Metadata, Place, RegoModules, canonical};
 
@@ -176,7 +176,7 @@ fn compile(
     for (document, content_hash) in documents {
         compiler.add(document, content_hash);
     }
-    let program = compiler.compile(Data::default()).map_err(|errors| {
+    let program = compiler.compile(DataBuilder::default()).map_err(|errors| {
         errors
             .errors
             .into_iter()

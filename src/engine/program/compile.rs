@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use crate::engine::expression::{self, Scope, Variables, compile_variables};
 use crate::engine::input::{Layout, Root};
-use crate::engine::{CompileError, Data};
+use crate::engine::rego::compile_rego;
+use crate::engine::{
+    CompileError, DataBuilder, Rego, RegoError, RegoErrorKind, RegoModule, RegoVersion,
+};
 use crate::model::{PolicyId, VersionStatus};
 use crate::policy::{Body, Document, Named, Place, Text};
 
@@ -22,7 +25,7 @@ use super::version::{Condition, Gate, Version, VersionId};
 pub struct CompileErrors {
     /// In the order of documents and places.
     pub errors: Vec<CompileError>,
-    /// Whether all of it is that this build has no Rego engine.
+    /// Whether all of it is Rego that OPA would take and this engine does not.
     pub rego_unsupported: bool,
 }
 
@@ -42,6 +45,7 @@ impl fmt::Display for CompileErrors {
 #[derive(Debug)]
 pub struct Compiler {
     documents: Vec<(Document, Arc<str>)>,
+    modules: Vec<RegoModule>,
     indexed: bool,
 }
 
@@ -49,6 +53,7 @@ impl Default for Compiler {
     fn default() -> Self {
         Self {
             documents: Vec::new(),
+            modules: Vec::new(),
             indexed: true,
         }
     }
@@ -61,21 +66,36 @@ impl Compiler {
         self.documents.push((document, content_hash));
     }
 
+    /// Adds a Rego module that is no policy of its own.
+    pub fn add_module(&mut self, module: RegoModule) {
+        self.modules.push(module);
+    }
+
     /// A compiler whose program looks at every policy: what the index is tested against.
     #[cfg(test)]
     pub(super) fn without_index() -> Self {
         Self {
             documents: Vec::new(),
+            modules: Vec::new(),
             indexed: false,
         }
     }
 
-    /// Compiles everything.
+    /// Compiles everything; the data of the active Rego policies becomes part of the data document.
     ///
     /// # Errors
     ///
     /// [`CompileErrors`].
-    pub fn compile(self, data: Data) -> Result<Program, CompileErrors> {
+    pub fn compile(mut self, mut data: DataBuilder) -> Result<Program, CompileErrors> {
+        let mut errors = self.rego_policies(&mut data);
+        let data = data.finish();
+        let mut unsupported = 0;
+        let rego = compile_rego(self.modules, &data).unwrap_or_else(|found| {
+            let is_unsupported = |error: &&RegoError| error.kind == RegoErrorKind::Unsupported;
+            unsupported = found.iter().filter(is_unsupported).count();
+            errors.extend(found.into_iter().map(|error| (usize::MAX, located(error))));
+            Rego::default()
+        });
         let mut layout = Layout::default();
         let access_slots = AccessSlots::new(&mut layout);
         let consumption_slots = ConsumptionSlots::new(&mut layout);
@@ -86,6 +106,7 @@ impl Compiler {
             program: Program {
                 layout,
                 data,
+                rego,
                 versions: Vec::new(),
                 experiments: super::experiment::Experiments::default(),
                 validations: super::validation::Validations::default(),
@@ -103,12 +124,59 @@ impl Compiler {
                 client,
                 indexed: self.indexed,
             },
-            errors: Vec::new(),
-            rego: 0,
+            errors,
+            unsupported,
             current: 0,
         };
         build.documents(&self.documents);
         build.finish(self.documents)
+    }
+}
+
+impl Compiler {
+    /// Takes the modules and the data of the active Rego policies.
+    fn rego_policies(&mut self, data: &mut DataBuilder) -> Vec<(usize, CompileError)> {
+        let mut errors = Vec::new();
+        for (position, (document, _)) in self.documents.iter().enumerate() {
+            let Body::Rego(policy) = &document.body else {
+                continue;
+            };
+            if document.metadata.status != VersionStatus::Active {
+                continue;
+            }
+            let modules = policy.modules.iter().map(|(path, text)| RegoModule {
+                path: path.as_str().into(),
+                text: text.as_str().into(),
+                version: RegoVersion::V1,
+            });
+            self.modules.extend(modules);
+            if let Some(text) = &policy.data
+                && let Err(error) = data.add(&[], &mut text.as_bytes())
+            {
+                let error = CompileError {
+                    place: document.place.clone(),
+                    message: format!("`data`: {error}"),
+                };
+                errors.push((position, error));
+            }
+        }
+        errors
+    }
+}
+
+/// An error of a module as one of a policy.
+fn located(error: RegoError) -> CompileError {
+    let (file, line, column) = error.place.map_or_else(Default::default, |place| {
+        (place.file, place.row, place.column)
+    });
+    CompileError {
+        place: Place {
+            file: file.into(),
+            line,
+            column,
+            path: "".into(),
+        },
+        message: error.message,
     }
 }
 
@@ -118,7 +186,8 @@ pub(super) struct Build {
     pub program: Program,
     /// With the position of the document, by which they are sorted.
     errors: Vec<(usize, CompileError)>,
-    rego: usize,
+    /// How many of them are Rego that this engine does not take.
+    unsupported: usize,
     current: usize,
 }
 
@@ -130,10 +199,6 @@ impl Build {
         for (position, (document, _)) in documents.iter().enumerate() {
             self.current = position;
             match &document.body {
-                Body::Rego(_) => {
-                    self.rego += 1;
-                    self.error(&document.place, "this build has no Rego engine");
-                }
                 Body::Experiment(experiment) if is_active(document) => {
                     self.experiment(document, experiment);
                 }
@@ -177,7 +242,7 @@ impl Build {
         self.errors
             .sort_by(|(left, one), (right, other)| (left, &one.place).cmp(&(right, &other.place)));
         Err(CompileErrors {
-            rego_unsupported: self.errors.len() == self.rego,
+            rego_unsupported: self.errors.len() == self.unsupported,
             errors: self.errors.into_iter().map(|(_, error)| error).collect(),
         })
     }

@@ -1,7 +1,10 @@
 //! What is asked of a program, within which bounds, and what comes back beside the model's decisions.
 
+use std::time::Duration;
+
 use crate::model::{Access, Assignment, Timestamp};
 
+use crate::engine::RegoError;
 use crate::engine::input::InputError;
 
 /// Bounds of one decision.
@@ -11,8 +14,12 @@ pub struct Limits {
     pub input_bytes: usize,
     /// Nesting of input text.
     pub input_depth: usize,
-    /// Evaluation steps.
+    /// Evaluation steps; for Rego, instructions of its register machine.
     pub steps: u64,
+    /// How long Rego may take.
+    pub rego_time: Duration,
+    /// Bytes of JSON that Rego's answer may have.
+    pub rego_result_bytes: usize,
 }
 
 impl Default for Limits {
@@ -21,6 +28,8 @@ impl Default for Limits {
             input_bytes: 1024 * 1024,
             input_depth: 64,
             steps: 1_000_000,
+            rego_time: Duration::from_millis(500),
+            rego_result_bytes: 16 * 1024 * 1024,
         }
     }
 }
@@ -58,6 +67,8 @@ pub enum EvaluateError {
     /// No such experiment or policy.
     #[error("`{0}` is not loaded")]
     NotFound(String),
+    #[error(transparent)]
+    Rego(#[from] RegoError),
 }
 
 /// An access question.

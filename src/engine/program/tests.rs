@@ -22,10 +22,10 @@ fn documents(yaml: &str) -> Vec<Document> {
     parse("test.yaml", yaml.as_bytes(), Format::Yaml, "default").unwrap()
 }
 
-fn data(json: &str) -> Data {
+fn data(json: &str) -> DataBuilder {
     let mut builder = DataBuilder::default();
     builder.add(&[], &mut json.as_bytes()).unwrap();
-    builder.finish()
+    builder
 }
 
 fn compile_with(yaml: &str, json: &str, mut compiler: Compiler) -> Result<Program, CompileErrors> {

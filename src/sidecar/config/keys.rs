@@ -190,7 +190,17 @@ pub const KEYS: &[Key] = &[
     key(
         "limits.steps",
         Kind::Integer,
-        "Evaluation steps of a decision.",
+        "Evaluation steps of a decision; for Rego, instructions of its register machine.",
+    ),
+    key(
+        "limits.rego_time",
+        Kind::Duration,
+        "How long a Rego evaluation may take.",
+    ),
+    key(
+        "limits.rego_result_bytes",
+        Kind::Size,
+        "Size of what a Rego evaluation may answer.",
     ),
     key(
         "limits.batch_items",

@@ -4,7 +4,7 @@ use http::{HeaderValue, StatusCode};
 
 use crate::api::{ErrorCode, PROBLEM_JSON, Problem, ProblemItem, json};
 use crate::decide::DecideError;
-use crate::engine::EvaluateError;
+use crate::engine::{EvaluateError, RegoErrorKind};
 use crate::server::body::BodyError;
 use crate::sidecar::caller::CallerError;
 
@@ -105,6 +105,13 @@ impl From<EvaluateError> for Failure {
             }
             error @ EvaluateError::BudgetExceeded { .. } => {
                 Self::new(ErrorCode::EvaluationBudgetExceeded, error.to_string())
+            }
+            EvaluateError::Rego(error) => {
+                let code = match error.kind {
+                    RegoErrorKind::Cancelled => ErrorCode::EvaluationBudgetExceeded,
+                    _ => ErrorCode::Internal,
+                };
+                Self::new(code, error.to_string())
             }
             error @ EvaluateError::NotFound(_) => Self::new(ErrorCode::NotFound, error.to_string()),
         }

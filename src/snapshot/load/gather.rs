@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::bundle::{Code, Entry, Manifest, PolicyEntry, Step, check_json};
-use crate::engine::{Data, DataBuilder};
+use crate::engine::{Compiler, DataBuilder, RegoModule, RegoVersion};
 use crate::model::PolicyId;
 use crate::policy::{self, Body, Document, Format};
 
@@ -22,7 +22,7 @@ pub(super) struct Gathered {
     places: HashMap<String, usize>,
     documents: Vec<(usize, Document, Arc<str>)>,
     data: DataBuilder,
-    pub(super) rego_modules: Vec<String>,
+    modules: Vec<RegoModule>,
 }
 
 impl Gathered {
@@ -33,7 +33,7 @@ impl Gathered {
             places: HashMap::new(),
             documents: Vec::new(),
             data: DataBuilder::default(),
-            rego_modules: Vec::new(),
+            modules: Vec::new(),
         }
     }
 
@@ -63,10 +63,7 @@ impl Gathered {
                 let text = format!("`{}` is YAML; a build turns it into data.json", entry.name);
                 Err(invalid(text))
             }
-            _ if extension == "rego" => {
-                self.rego_modules.push(entry.name.to_owned());
-                Ok(())
-            }
+            _ if extension == "rego" => self.add_module(manifest, &mut entry),
             _ if extension == "json" => {
                 let name = entry.name;
                 check_json(&content(&mut entry)?)
@@ -76,14 +73,32 @@ impl Gathered {
         }
     }
 
-    /// Documents in the manifest's order with their content hashes, and the data.
-    pub(super) fn finish(mut self) -> (impl Iterator<Item = (Document, Arc<str>)>, Data) {
+    /// A compiler that was told everything, documents in the manifest's order, and the data.
+    pub(super) fn finish(mut self) -> (Compiler, DataBuilder) {
+        let mut compiler = Compiler::default();
         self.documents.sort_unstable_by_key(|(place, ..)| *place);
-        let documents = self
-            .documents
-            .into_iter()
-            .map(|(_, document, hash)| (document, hash));
-        (documents, self.data.finish())
+        for (_, document, content_hash) in self.documents {
+            compiler.add(document, content_hash);
+        }
+        for module in self.modules {
+            compiler.add_module(module);
+        }
+        (compiler, self.data)
+    }
+
+    fn add_module(&mut self, manifest: &Manifest, entry: &mut Entry<'_>) -> Result<(), LoadError> {
+        let name = entry.name;
+        let text = String::from_utf8(content(entry)?)
+            .map_err(|_| invalid(format!("`{name}` is not UTF-8 text")))?;
+        self.modules.push(RegoModule {
+            path: name.into(),
+            text: text.into(),
+            version: match manifest.rego_version {
+                0 => RegoVersion::V0,
+                _ => RegoVersion::V1,
+            },
+        });
+        Ok(())
     }
 
     fn add_data(

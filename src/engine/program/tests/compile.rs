@@ -44,7 +44,11 @@ fn all_errors_are_collected_in_order() {
 fn rego_is_told_apart() {
     let rego = Document {
         body: crate::policy::Body::Rego(crate::policy::RegoModules {
-            modules: std::collections::BTreeMap::new(),
+            modules: [(
+                "a.rego".to_owned(),
+                "package a\nx := http.send({})\n".to_owned(),
+            )]
+            .into(),
             data: None,
         }),
         ..documents(&validation("a", "true")).remove(0)
@@ -55,7 +59,7 @@ fn rego_is_told_apart() {
         for document in documents(others) {
             compiler.add(document, "h".into());
         }
-        compiler.compile(Data::default()).unwrap_err()
+        compiler.compile(DataBuilder::default()).unwrap_err()
     };
     assert!(compile(&validation("b", "true")).rego_unsupported);
     assert!(!compile(&validation("b", "unknown.x")).rego_unsupported);
@@ -105,7 +109,7 @@ spec:
             for document in documents {
                 compiler.add(document, "h".into());
             }
-            assert!(compiler.compile(Data::default()).is_err(), "{yaml}");
+            assert!(compiler.compile(DataBuilder::default()).is_err(), "{yaml}");
         }
     }
 }
@@ -125,7 +129,7 @@ spec:
         for document in documents {
             compiler.add(document, "h".into());
         }
-        let errors = compiler.compile(Data::default()).unwrap_err();
+        let errors = compiler.compile(DataBuilder::default()).unwrap_err();
         assert!(errors.to_string().contains("must come last"), "{errors}");
     }
 }

@@ -1,0 +1,92 @@
+//! Rego: modules compiled once per bundle, documents under `data` evaluated on request.
+//!
+//! Every rule that can be asked for is an entry point of one program of `regorus`' register machine; a rule that
+//! the machine refuses runs on its interpreter instead. A [`Rego`] is immutable and shared. A [`RegoMachine`] belongs
+//! to one worker and holds the register machine and the interpreter between decisions. A document that no rule
+//! defines comes from the bundle's compact data and is made a value only when it is asked for.
+
+mod calls;
+mod compile;
+mod convert;
+mod document;
+mod error;
+mod json;
+mod machine;
+mod query;
+mod source;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::sync::Arc;
+
+pub use calls::{Builtin as RegoBuiltin, table as rego_builtins};
+pub use compile::{
+    Engine as RegoEngine, Module as RegoModule, Version as RegoVersion, compile as compile_rego,
+};
+pub use error::{RegoError, RegoErrorKind, RegoPlace};
+pub use json::{JsonFault, parse as parse_rego_json, write as write_rego_json};
+pub use machine::RegoMachine;
+/// A Rego value: cheap to clone, ordered as OPA orders values.
+pub use regorus::Value as RegoValue;
+
+use compile::Rule;
+use tree::Node;
+
+/// One step of a path below `data`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegoSegment<'a> {
+    Name(&'a str),
+    /// An index of an array, or a number as key.
+    Index(i64),
+}
+
+/// How Rego is to be asked.
+#[derive(Clone, Debug, Default)]
+pub struct RegoInput {
+    /// What `input` is; undefined where None.
+    pub value: Option<RegoValue>,
+    /// A builtin's error ends the evaluation instead of making its expression undefined.
+    pub strict: bool,
+}
+
+/// The Rego modules of a bundle.
+#[derive(Clone, Debug, Default)]
+pub struct Rego {
+    shared: Option<Arc<Shared>>,
+}
+
+/// What machines hold on to.
+#[derive(Debug)]
+struct Shared {
+    tree: Node,
+    rules: Vec<Rule>,
+    program: Option<Arc<regorus::rvm::program::Program>>,
+    /// Prepared once, copied for each machine that needs it.
+    interpreter: regorus::Engine,
+    /// The part of the bundle's data that a module refers to.
+    data: RegoValue,
+    /// Modules by path, with their text.
+    modules: Vec<RegoModule>,
+}
+
+impl Rego {
+    /// Whether there is any module.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.shared.is_none()
+    }
+
+    /// The modules by path, as they were loaded.
+    #[must_use]
+    pub fn modules(&self) -> &[RegoModule] {
+        self.shared.as_ref().map_or(&[], |shared| &shared.modules)
+    }
+
+    /// Each rule's path, for example `data.authz.allow`, with what it runs on.
+    pub fn rules(&self) -> impl Iterator<Item = (&str, &RegoEngine)> {
+        let shared = self.shared.as_deref();
+        let rules = shared.into_iter().flat_map(|shared| &shared.rules);
+        rules.map(|rule| (rule.name.as_str(), &rule.engine))
+    }
+}

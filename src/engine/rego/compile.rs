@@ -1,0 +1,294 @@
+//! Modules to a [`Rego`].
+
+use std::sync::Arc;
+
+use regorus::languages::rego::compiler::Compiler;
+use regorus::rvm::program::Program;
+use regorus::unstable::{Module as Parsed, Ref};
+use regorus::value::Object;
+use regorus::{CompiledPolicy, Engine as Interpreter, Value};
+
+use crate::engine::Data;
+
+use super::calls::{Functions, missing};
+use super::convert::to_rego;
+use super::source;
+use super::tree::Node;
+use super::{Rego, RegoError, RegoErrorKind, Shared};
+
+/// A module's text under its path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Module {
+    pub path: Arc<str>,
+    pub text: Arc<str>,
+    pub version: Version,
+}
+
+/// The version of the language that a module is written in, as its bundle's manifest tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    V0,
+    #[default]
+    V1,
+}
+
+/// What a rule runs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// The register machine: counted and fast.
+    Machine,
+    /// The interpreter, and why.
+    Interpreter(String),
+}
+
+/// A rule that can be asked for.
+#[derive(Debug)]
+pub(super) struct Rule {
+    /// As regorus names it.
+    pub name: String,
+    pub engine: Engine,
+    /// Position among the program's entry points, where it runs on the register machine.
+    pub entry: Option<usize>,
+}
+
+/// Compiles modules against the data beside them.
+///
+/// # Errors
+///
+/// What OPA would refuse too, and builtins that this engine does not have, each with its place.
+pub fn compile(modules: Vec<Module>, data: &Data) -> Result<Rego, Vec<RegoError>> {
+    if modules.is_empty() {
+        return Ok(Rego::default());
+    }
+    let mut interpreter = Interpreter::new();
+    interpreter.set_strict_builtin_errors(false);
+    interpreter.set_gather_prints(true);
+    let mut errors = Vec::new();
+    for module in &modules {
+        interpreter.set_rego_v0(module.version == Version::V0);
+        let added = interpreter.add_policy(module.path.to_string(), module.text.to_string());
+        if let Err(report) = added {
+            errors.push(RegoError::from_report(&report, RegoErrorKind::Parse));
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let parsed = interpreter.get_modules().clone();
+    let functions = Functions::of(&parsed);
+    for module in &parsed {
+        missing(module, &functions, &mut errors);
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let values = referenced(&parsed, data);
+    let internal =
+        |report: &anyhow::Error| vec![RegoError::from_report(report, RegoErrorKind::Compile)];
+    interpreter
+        .add_data(values.clone())
+        .map_err(|report| internal(&report))?;
+    let (tree, names) = rules(&parsed);
+    let (program, rules) = match names.first() {
+        None => (None, Vec::new()),
+        Some(first) => {
+            let policy = interpreter
+                .compile_with_entrypoint(&first.as_str().into())
+                .map_err(|report| internal(&report))?;
+            to_machine(&policy, names)
+        }
+    };
+    // It switches the gathering of prints on as it compiles; and what it keeps of that is not wanted.
+    interpreter.set_gather_prints(true);
+    Ok(Rego {
+        shared: Some(Arc::new(Shared {
+            tree,
+            rules,
+            program,
+            interpreter,
+            data: values,
+            modules,
+        })),
+    })
+}
+
+/// Where each rule lies, and its name.
+fn rules(modules: &[Ref<Parsed>]) -> (Node, Vec<String>) {
+    let mut tree = Node::default();
+    let mut names = Vec::new();
+    for module in modules {
+        let package = source::package(module);
+        tree.place(&package);
+        for rule in &module.policy {
+            let Some(document) = source::document(rule) else {
+                continue;
+            };
+            let mut path = package.clone();
+            path.extend(document.names);
+            let node = tree.place(&path);
+            if node.rule.is_none() {
+                node.rule = Some(names.len());
+                names.push(name(&path));
+            }
+        }
+    }
+    (tree, names)
+}
+
+/// A path below `data` as regorus names it: identifiers after dots, other names in brackets.
+pub(super) fn name(path: &[String]) -> String {
+    path.iter().fold("data".to_owned(), |mut name, part| {
+        let mut characters = part.chars();
+        let is_identifier = characters
+            .next()
+            .is_some_and(|first| first == '_' || first.is_ascii_alphabetic())
+            && characters.all(|next| next == '_' || next.is_ascii_alphanumeric());
+        if is_identifier {
+            name.push('.');
+            name.push_str(part);
+        } else {
+            name.push('[');
+            name.push_str(&Value::from(part.as_str()).to_string());
+            name.push(']');
+        }
+        name
+    })
+}
+
+/// One program of all rules that the register machine takes. Where it refuses, halves are tried until the rules at
+/// fault are found.
+fn to_machine(policy: &CompiledPolicy, names: Vec<String>) -> (Option<Arc<Program>>, Vec<Rule>) {
+    let mut refused = vec![None; names.len()];
+    let whole: Vec<usize> = (0..names.len()).collect();
+    let mut program = find_refused(policy, &names, &whole, &mut refused);
+    let taken: Vec<usize> = (0..names.len())
+        .filter(|index| refused.get(*index).is_some_and(Option::is_none))
+        .collect();
+    if program.is_none() && !taken.is_empty() {
+        match attempt(policy, &names, &taken) {
+            Ok(made) => program = Some(made),
+            Err(reason) => {
+                // Each rule alone is taken, all of them together are too many.
+                for slot in &mut refused {
+                    slot.get_or_insert_with(|| reason.clone());
+                }
+            }
+        }
+    }
+    let mut entries = 0..;
+    let rules = names.into_iter().zip(refused).map(|(name, refused)| {
+        let (engine, entry) = match refused {
+            Some(reason) => (Engine::Interpreter(reason), None),
+            None => (Engine::Machine, entries.next()),
+        };
+        Rule {
+            name,
+            engine,
+            entry,
+        }
+    });
+    (program, rules.collect())
+}
+
+/// The program of these rules; where there is none, why each of those that are refused alone is.
+fn find_refused(
+    policy: &CompiledPolicy,
+    names: &[String],
+    these: &[usize],
+    refused: &mut [Option<String>],
+) -> Option<Arc<Program>> {
+    match attempt(policy, names, these) {
+        Ok(program) => Some(program),
+        Err(reason) => {
+            match these {
+                [] => {}
+                [one] => {
+                    if let Some(slot) = refused.get_mut(*one) {
+                        *slot = Some(reason);
+                    }
+                }
+                more => {
+                    let (left, right) = more.split_at(more.len() / 2);
+                    find_refused(policy, names, left, refused);
+                    find_refused(policy, names, right, refused);
+                }
+            }
+            None
+        }
+    }
+}
+
+fn attempt(
+    policy: &CompiledPolicy,
+    names: &[String],
+    these: &[usize],
+) -> Result<Arc<Program>, String> {
+    let entries: Vec<&str> = these
+        .iter()
+        .filter_map(|index| names.get(*index))
+        .map(String::as_str)
+        .collect();
+    Compiler::compile_from_policy(policy, &entries).map_err(|error| error.error.to_string())
+}
+
+/// The part of the data that modules refer to.
+fn referenced(modules: &[Ref<Parsed>], data: &Data) -> Value {
+    let mut paths = Vec::new();
+    for module in modules {
+        source::each_expression(module, &mut |expression| {
+            paths.extend(source::data_path(expression));
+        });
+    }
+    select(paths, data)
+}
+
+/// The values at these paths, each at its place in an object.
+pub(super) fn select(mut paths: Vec<Vec<String>>, data: &Data) -> Value {
+    paths.sort_unstable();
+    // What lies inside another one comes with it.
+    paths.dedup_by(|longer, shorter| longer.starts_with(shorter));
+    let mut selected = Object::new();
+    for path in &paths {
+        let (value, depth) = longest(data, path);
+        if let Some(value) = value {
+            insert(&mut selected, path.get(..depth).unwrap_or_default(), value);
+        }
+    }
+    Value::from(selected)
+}
+
+/// The value at `path`, or at the beginning of it where something other than a map lies in its way (a list, which is
+/// then taken whole). None where there is nothing.
+fn longest(data: &Data, path: &[String]) -> (Option<Value>, usize) {
+    let mut value = data.root();
+    for (depth, name) in path.iter().enumerate() {
+        if value.as_map().is_none() {
+            return (Some(to_rego(&value)), depth);
+        }
+        match value.member(name) {
+            Some(member) => value = member,
+            None => return (None, depth),
+        }
+    }
+    (Some(to_rego(&value)), path.len())
+}
+
+/// Puts a value into nested objects.
+pub(super) fn insert(object: &mut Object, path: &[String], value: Value) {
+    match path {
+        [] => {
+            if let Value::Object(whole) = value {
+                *object = (*whole).clone();
+            }
+        }
+        [name] => {
+            object.insert(Value::from(name.as_str()), value);
+        }
+        [name, rest @ ..] => {
+            let inner = object.get_or_insert_with(Value::from(name.as_str()), Value::new_object);
+            if let Value::Object(inner) = inner {
+                insert(Arc::make_mut(inner), rest, value);
+            }
+        }
+    }
+}

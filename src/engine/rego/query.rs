@@ -1,0 +1,90 @@
+//! Ad-hoc queries, as OPA's Query API asks them.
+
+use regorus::unstable::{Parser, Source};
+use regorus::value::Object;
+use regorus::{Engine, Value};
+
+use crate::engine::{Data, Limits};
+
+use super::compile::select;
+use super::machine::timer;
+use super::source;
+use super::{Rego, RegoError, RegoErrorKind, RegoInput};
+
+impl Rego {
+    /// Each way in which `text` holds: an object of its variables' values.
+    ///
+    /// # Errors
+    ///
+    /// [`RegoError`]; of kind `Parse` or `Compile` where the query itself is at fault.
+    pub fn query(
+        &self,
+        text: &str,
+        input: &RegoInput,
+        data: &Data,
+        limits: &Limits,
+    ) -> Result<Vec<Value>, RegoError> {
+        let shared = self.shared.as_deref();
+        let mut engine = shared.map_or_else(Engine::new, |shared| shared.interpreter.clone());
+        engine.set_rego_v0(false);
+        let report = |report: &anyhow::Error, kind| RegoError::from_report(report, kind);
+        let mut paths = paths(text).map_err(|error| report(&error, RegoErrorKind::Parse))?;
+        if !paths.is_empty() {
+            // The query may refer to data that no module refers to.
+            for module in engine.get_modules().clone() {
+                source::each_expression(&module, &mut |expression| {
+                    paths.extend(source::data_path(expression));
+                });
+            }
+            engine.clear_data();
+            engine
+                .add_data(select(paths, data))
+                .map_err(|error| report(&error, RegoErrorKind::Internal))?;
+        }
+        engine.set_execution_timer_config(timer(limits));
+        engine.set_strict_builtin_errors(input.strict);
+        engine.set_gather_prints(true);
+        engine.set_input(input.value.clone().unwrap_or(Value::Undefined));
+        let results = engine
+            .eval_query(text.to_owned(), false)
+            .map_err(|error| report(&error, RegoErrorKind::Compile))?;
+        let holds = results.result.into_iter().filter(|result| {
+            let values = result
+                .expressions
+                .iter()
+                .map(|expression| &expression.value);
+            values
+                .clone()
+                .all(|value| !matches!(value, Value::Bool(false) | Value::Undefined))
+        });
+        Ok(holds.map(|result| named(result.bindings)).collect())
+    }
+}
+
+/// The variables that the query names itself.
+fn named(bindings: Value) -> Value {
+    match bindings {
+        Value::Object(object) => {
+            let named = object.iter().filter(|(name, _)| {
+                name.as_string()
+                    .is_ok_and(|name| !name.starts_with('$') && &**name != "_")
+            });
+            let named = named.map(|(name, value)| (name.clone(), value.clone()));
+            Value::from(named.collect::<Object>())
+        }
+        _ => Value::new_object(),
+    }
+}
+
+/// The paths below `data` that a query refers to.
+fn paths(text: &str) -> anyhow::Result<Vec<Vec<String>>> {
+    let source = Source::from_contents("query.rego".to_owned(), text.to_owned())?;
+    let mut parser = Parser::new(&source)?;
+    parser.enable_rego_v1()?;
+    let query = parser.parse_user_query()?;
+    let mut paths = Vec::new();
+    source::each_in_query(&query, &mut |expression| {
+        paths.extend(source::data_path(expression));
+    });
+    Ok(paths)
+}

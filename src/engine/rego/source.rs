@@ -1,0 +1,253 @@
+//! What a parsed module says: its package, its rules' paths, what it refers to and calls, with places.
+
+use regorus::unstable::{Expr, Literal, Module, Query, Ref, Rule, RuleAssign, RuleHead, Span};
+
+use super::RegoPlace;
+
+/// The names that a reference begins with, up to the first that is not a constant string.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct StaticPath {
+    pub names: Vec<String>,
+    /// Whether that is all of it.
+    pub whole: bool,
+}
+
+pub(super) fn static_path(refr: &Expr) -> StaticPath {
+    match refr {
+        Expr::Var { span, .. } => StaticPath {
+            names: vec![span.text().to_owned()],
+            whole: true,
+        },
+        Expr::RefDot { refr, field, .. } => {
+            let name = field
+                .1
+                .as_string()
+                .map_or_else(|_| field.0.text(), |text| text);
+            extended(static_path(refr), Some(name))
+        }
+        Expr::RefBrack { refr, index, .. } => {
+            let name = match index.as_ref() {
+                Expr::String { value, .. } | Expr::RawString { value, .. } => {
+                    value.as_string().ok().map(AsRef::as_ref)
+                }
+                _ => None,
+            };
+            extended(static_path(refr), name)
+        }
+        _ => StaticPath {
+            names: Vec::new(),
+            whole: false,
+        },
+    }
+}
+
+fn extended(mut path: StaticPath, name: Option<&str>) -> StaticPath {
+    if path.whole {
+        match name {
+            Some(name) => path.names.push(name.to_owned()),
+            None => path.whole = false,
+        }
+    }
+    path
+}
+
+/// The path of a module's package below `data`.
+pub(super) fn package(module: &Module) -> Vec<String> {
+    let mut names = static_path(&module.package.refr).names;
+    if names.first().is_some_and(|name| name == "data") {
+        names.remove(0);
+    }
+    names
+}
+
+/// The path of a document that a rule (part) defines below its package; None for functions.
+pub(super) fn document(rule: &Rule) -> Option<StaticPath> {
+    match rule {
+        Rule::Spec { head, .. } => match head {
+            RuleHead::Compr { refr, .. }
+            | RuleHead::Set {
+                refr, key: Some(_), ..
+            } => Some(static_path(refr)),
+            // `p[x] { ... }` of Rego v0: the last part is the element.
+            RuleHead::Set {
+                refr, key: None, ..
+            } => match refr.as_ref() {
+                Expr::RefBrack { refr, .. } => Some(static_path(refr)),
+                whole => Some(static_path(whole)),
+            },
+            RuleHead::Func { .. } => None,
+        },
+        Rule::Default { refr, args, .. } => args.is_empty().then(|| static_path(refr)),
+    }
+}
+
+/// Where a span begins. The parser counts columns from 1.
+pub(super) fn place(span: &Span) -> RegoPlace {
+    RegoPlace {
+        file: span.source.get_path().clone(),
+        row: span.line,
+        column: span.col,
+    }
+}
+
+/// Calls `each` with every expression of a module, those inside others included; a reference is one expression.
+pub(super) fn each_expression(module: &Module, each: &mut dyn FnMut(&Expr)) {
+    for import in &module.imports {
+        expression(&import.refr, each);
+    }
+    for rule in &module.policy {
+        each_in_rule(rule, each);
+    }
+}
+
+fn each_in_rule(rule: &Rule, each: &mut dyn FnMut(&Expr)) {
+    match rule {
+        Rule::Spec { head, bodies, .. } => {
+            match head {
+                RuleHead::Compr { refr, assign, .. } => {
+                    expression(refr, each);
+                    assigned(assign.as_ref(), each);
+                }
+                RuleHead::Set { refr, key, .. } => {
+                    expression(refr, each);
+                    all(key.as_slice(), each);
+                }
+                RuleHead::Func {
+                    refr, args, assign, ..
+                } => {
+                    expression(refr, each);
+                    all(args, each);
+                    assigned(assign.as_ref(), each);
+                }
+            }
+            for body in bodies {
+                assigned(body.assign.as_ref(), each);
+                each_in_query(&body.query, each);
+            }
+        }
+        Rule::Default { args, value, .. } => {
+            all(args, each);
+            expression(value, each);
+        }
+    }
+}
+
+fn assigned(assign: Option<&RuleAssign>, each: &mut dyn FnMut(&Expr)) {
+    if let Some(assign) = assign {
+        expression(&assign.value, each);
+    }
+}
+
+fn all(expressions: &[Ref<Expr>], each: &mut dyn FnMut(&Expr)) {
+    for inner in expressions {
+        expression(inner, each);
+    }
+}
+
+/// Calls `each` with every expression of a query.
+pub(super) fn each_in_query(query: &Query, each: &mut dyn FnMut(&Expr)) {
+    for statement in &query.stmts {
+        match &statement.literal {
+            Literal::SomeVars { .. } => {}
+            Literal::SomeIn {
+                key,
+                value,
+                collection,
+                ..
+            } => {
+                all(key.as_slice(), each);
+                expression(value, each);
+                expression(collection, each);
+            }
+            Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => expression(expr, each),
+            Literal::Every { domain, query, .. } => {
+                expression(domain, each);
+                each_in_query(query, each);
+            }
+        }
+        for modifier in &statement.with_mods {
+            expression(&modifier.refr, each);
+            expression(&modifier.r#as, each);
+        }
+    }
+}
+
+fn expression(outer: &Expr, each: &mut dyn FnMut(&Expr)) {
+    each(outer);
+    match outer {
+        Expr::String { .. }
+        | Expr::RawString { .. }
+        | Expr::Number { .. }
+        | Expr::Bool { .. }
+        | Expr::Null { .. }
+        | Expr::Var { .. } => {}
+        Expr::Array { items, .. } | Expr::Set { items, .. } => all(items, each),
+        Expr::Object { fields, .. } => {
+            for (_, key, value) in fields {
+                expression(key, each);
+                expression(value, each);
+            }
+        }
+        Expr::ArrayCompr { term, query, .. } | Expr::SetCompr { term, query, .. } => {
+            expression(term, each);
+            each_in_query(query, each);
+        }
+        Expr::ObjectCompr {
+            key, value, query, ..
+        } => {
+            expression(key, each);
+            expression(value, each);
+            each_in_query(query, each);
+        }
+        Expr::Call { fcn, params, .. } => {
+            expression(fcn, each);
+            all(params, each);
+        }
+        Expr::UnaryExpr { expr, .. } => expression(expr, each),
+        Expr::RefDot { refr, .. } => base(refr, each),
+        Expr::RefBrack { refr, index, .. } => {
+            base(refr, each);
+            expression(index, each);
+        }
+        Expr::BinExpr { lhs, rhs, .. }
+        | Expr::BoolExpr { lhs, rhs, .. }
+        | Expr::ArithExpr { lhs, rhs, .. }
+        | Expr::AssignExpr { lhs, rhs, .. } => {
+            expression(lhs, each);
+            expression(rhs, each);
+        }
+        Expr::Membership {
+            key,
+            value,
+            collection,
+            ..
+        } => {
+            all(key.as_slice(), each);
+            expression(value, each);
+            expression(collection, each);
+        }
+    }
+}
+
+/// What a reference begins with: its own beginnings are not told, only what is computed in it.
+fn base(refr: &Expr, each: &mut dyn FnMut(&Expr)) {
+    match refr {
+        Expr::Var { .. } => {}
+        Expr::RefDot { refr, .. } => base(refr, each),
+        Expr::RefBrack { refr, index, .. } => {
+            base(refr, each);
+            expression(index, each);
+        }
+        computed => expression(computed, each),
+    }
+}
+
+/// The path below `data` that an expression refers to, as far as it is constant; None for any other expression.
+pub(super) fn data_path(expr: &Expr) -> Option<Vec<String>> {
+    let mut names = static_path(expr).names;
+    if names.first().is_none_or(|name| name != "data") {
+        return None;
+    }
+    names.remove(0);
+    Some(names)
+}
