@@ -33,7 +33,9 @@ impl Rego {
             if let Some(rule) = node.rule {
                 let value = machine.load(shared).rule(rule, input, limits)?;
                 let rest = path.get(depth..).unwrap_or_default();
-                return Ok(rest.iter().try_fold(value, inside));
+                return Ok(rest
+                    .iter()
+                    .try_fold(value, |value, segment| inside(&value, segment)));
             }
             let child = match segment {
                 RegoSegment::Name(name) => node.children.get(*name),
@@ -87,12 +89,12 @@ fn base<'d>(data: &'d Data, path: &[RegoSegment<'_>]) -> Option<DataValue<'d>> {
 }
 
 /// What lies one step inside a value.
-fn inside(value: Value, segment: &RegoSegment<'_>) -> Option<Value> {
+fn inside(value: &Value, segment: &RegoSegment<'_>) -> Option<Value> {
     let key = match segment {
         RegoSegment::Name(name) => Value::from(*name),
         RegoSegment::Index(index) => Value::from(*index),
     };
-    let found = match &value {
+    let found = match value {
         Value::Object(object) => object.get(&key),
         Value::Set(set) => set.get(&key),
         Value::Array(items) => match segment {

@@ -41,8 +41,8 @@ impl RegoMachine {
     }
 
     pub(super) fn load(&mut self, shared: &Arc<Shared>) -> &mut Loaded {
-        let fits = |loaded: &Box<Loaded>| Arc::ptr_eq(&loaded.shared, shared);
-        let loaded = self.loaded.take().filter(fits);
+        let loaded = self.loaded.take();
+        let loaded = loaded.filter(|loaded| Arc::ptr_eq(&loaded.shared, shared));
         self.loaded.insert(loaded.unwrap_or_else(|| {
             Box::new(Loaded {
                 shared: shared.clone(),

@@ -19,10 +19,7 @@ pub(super) fn static_path(refr: &Expr) -> StaticPath {
             whole: true,
         },
         Expr::RefDot { refr, field, .. } => {
-            let name = field
-                .1
-                .as_string()
-                .map_or_else(|_| field.0.text(), |text| text);
+            let name = field.1.as_string().map_or(field.0.text(), AsRef::as_ref);
             extended(static_path(refr), Some(name))
         }
         Expr::RefBrack { refr, index, .. } => {

@@ -44,7 +44,7 @@ struct Reader<'t> {
     unescaped: String,
 }
 
-impl<'t> Reader<'t> {
+impl Reader<'_> {
     fn fault(&self, message: &'static str) -> JsonFault {
         JsonFault {
             message,
