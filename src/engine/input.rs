@@ -1,7 +1,9 @@
 //! From JSON text to slots: one pass over the text, driven by a trie of the paths that the loaded
 //! policies mention. What no policy mentions is checked for syntax and skipped.
 
+mod block;
 mod layout;
+mod names;
 mod scan;
 mod slots;
 #[cfg(test)]
@@ -72,6 +74,26 @@ impl Root {
 /// Index of a path's value in [`Slots`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Slot(pub u32);
+
+/// What came under the name of a member that goes to a root of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Missing,
+    Null,
+    Object,
+    Other,
+}
+
+impl Part {
+    /// The kind of a value by its first byte.
+    const fn beginning_with(byte: u8) -> Self {
+        match byte {
+            b'{' => Self::Object,
+            b'n' => Self::Null,
+            _ => Self::Other,
+        }
+    }
+}
 
 /// A request body that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

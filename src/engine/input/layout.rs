@@ -1,11 +1,7 @@
 //! The trie of wanted paths. A slot is a node of it.
 
-use crate::engine::table::Table;
-
+use super::names::{Name, Names};
 use super::{Root, Slot};
-
-/// Above this many members of one object that are read, they are found by hash.
-const LINEAR: usize = 12;
 
 /// Which paths the program reads, and where each lands. Built while compiling, then frozen.
 #[derive(Debug)]
@@ -18,8 +14,15 @@ pub(super) struct Node {
     /// The whole value is read here, not only its presence or members.
     pub value: bool,
     children: Vec<(Box<str>, u32)>,
-    by_name: Table<Box<str>, u32>,
+    names: Names,
 }
+
+/// A slot that no layout has.
+static NOBODY: Node = Node {
+    value: false,
+    children: Vec::new(),
+    names: Names::EMPTY,
+};
 
 /// The roots' own nodes, empty.
 impl Default for Layout {
@@ -56,9 +59,7 @@ impl Layout {
         self.nodes.push(Node::default());
         if let Some(node) = self.nodes.get_mut(parent.0 as usize) {
             node.children.push((name.into(), index));
-            if node.children.len() > LINEAR {
-                node.by_name = node.children.iter().cloned().collect();
-            }
+            node.names.add(name, index);
         }
         Slot(index)
     }
@@ -83,26 +84,29 @@ impl Layout {
 
     /// The slot of member `name` of the value at `parent`, where someone reads it.
     pub(super) fn find(&self, parent: Slot, name: &str) -> Option<Slot> {
-        let node = self.nodes.get(parent.0 as usize)?;
-        if node.children.len() > LINEAR {
-            return node.by_name.get(name).map(|index| Slot(*index));
-        }
-        node.children
-            .iter()
-            .find(|(candidate, _)| **candidate == *name)
-            .map(|(_, index)| Slot(*index))
+        self.node(parent).find(&Name::new(name.as_bytes()))
     }
 
-    /// Whether the whole value at `slot` is kept.
-    pub(super) fn keeps_value(&self, slot: Slot) -> bool {
-        self.nodes
-            .get(slot.0 as usize)
-            .is_some_and(|node| node.value)
+    #[inline]
+    pub(super) fn node(&self, slot: Slot) -> &Node {
+        self.nodes.get(slot.0 as usize).unwrap_or(&NOBODY)
     }
 
     pub(super) fn children(&self, slot: Slot) -> &[(Box<str>, u32)] {
-        self.nodes
-            .get(slot.0 as usize)
-            .map_or(&[], |node| &node.children)
+        &self.node(slot).children
+    }
+}
+
+impl Node {
+    /// The slot of a member, where someone reads it.
+    #[inline]
+    pub fn find(&self, name: &Name<'_>) -> Option<Slot> {
+        self.names.find(name).map(Slot)
+    }
+
+    /// Whether no member of the value is read by itself.
+    #[inline]
+    pub fn is_leaf(&self) -> bool {
+        self.children.is_empty()
     }
 }

@@ -6,35 +6,42 @@ use bumpalo::collections::Vec as BumpVec;
 use crate::engine::program::DuplicateMembers;
 use crate::engine::value::Value;
 
+use super::layout::Node;
+use super::names::Name;
 use super::slots::{Entry, Slots};
-use super::text::{self, Cursor};
-use super::{InputError, Layout, Slot};
+use super::text::{Refused, Text};
+use super::{InputError, Layout, Part, Root, Slot};
 
 /// Objects with more members than this are checked for duplicates by sorting.
 const PAIRWISE: usize = 16;
 
 pub(super) struct Scanner<'s, 'a> {
-    cursor: Cursor<'a>,
+    text: Text<'a>,
     arena: &'a Bump,
     layout: &'s Layout,
+    slots: &'s Slots<'a>,
     depth_left: usize,
     duplicates: DuplicateMembers,
     /// Elements of the lists and members of the objects that are being built.
     items: BumpVec<'a, Value<'a>>,
 }
 
+/// The place after what was read.
+type Place = Result<usize, Refused>;
+
 impl<'s, 'a> Scanner<'s, 'a> {
     pub fn new(
         text: &'a str,
+        (layout, slots): (&'s Layout, &'s Slots<'a>),
         arena: &'a Bump,
-        layout: &'s Layout,
         max_depth: usize,
         duplicates: DuplicateMembers,
     ) -> Self {
         Self {
-            cursor: Cursor::new(text),
+            text: Text::new(text),
             arena,
             layout,
+            slots,
             depth_left: max_depth,
             duplicates,
             items: BumpVec::new_in(arena),
@@ -42,183 +49,286 @@ impl<'s, 'a> Scanner<'s, 'a> {
     }
 
     /// The whole text is one value, which belongs at `slot`.
-    pub fn document(mut self, slots: &Slots<'a>, slot: Slot) -> Result<(), InputError> {
-        self.cursor.skip_space();
-        self.value_at(slots, slot)?;
-        self.cursor.skip_space();
-        match self.cursor.peek() {
-            None => Ok(()),
-            Some(_) => Err(self.cursor.error("text after the value")),
+    pub fn document(mut self, slot: Slot) -> Result<(), InputError> {
+        let start = self.text.skip_space(0);
+        let read = self.value_at(slot, start);
+        read.and_then(|end| self.end(end))
+            .map(|_| ())
+            .map_err(|Refused| self.text.fault())
+    }
+
+    /// As [`Scanner::document`], with members of it at roots of their own besides; None where it is no object.
+    pub fn document_of<const N: usize>(
+        mut self,
+        slot: Slot,
+        roots: [(&'static str, Root); N],
+    ) -> Result<Option<[Part; N]>, InputError> {
+        let start = self.text.skip_space(0);
+        if self.text.peek(start) != b'{' {
+            return self.document(slot).map(|()| None);
+        }
+        let mut parts = [Part::Missing; N];
+        let read = self.object_of(slot, start, &roots, &mut parts);
+        read.and_then(|end| self.end(end))
+            .map(|_| Some(parts))
+            .map_err(|Refused| self.text.fault())
+    }
+
+    fn end(&self, at: usize) -> Place {
+        let at = self.text.skip_space(at);
+        if at < self.text.bytes.len() {
+            Err(self.text.refuse("text after the value", at))
+        } else {
+            Ok(at)
         }
     }
 
-    fn value_at(&mut self, slots: &Slots<'a>, slot: Slot) -> Result<(), InputError> {
-        if self.layout.keeps_value(slot) {
-            let value = self.value()?;
-            slots.spread(self.layout, slot, value);
-            return Ok(());
+    fn value_at(&mut self, slot: Slot, at: usize) -> Place {
+        let node = self.layout.node(slot);
+        if node.value {
+            let (value, end) = self.value(at)?;
+            if node.is_leaf() {
+                self.slots.put(slot, Entry::Value(value));
+            } else {
+                self.slots.spread(self.layout, slot, value);
+            }
+            return Ok(end);
         }
-        if self.cursor.peek() == Some(b'{') {
-            slots.put(slot, Entry::Object);
-            return self.object_at(slots, slot);
+        if self.text.peek(at) == b'{' {
+            self.slots.put(slot, Entry::Object);
+            return self.object_at(node, at);
         }
-        slots.put(slot, Entry::Other);
-        self.skip()
+        self.slots.put(slot, Entry::Other);
+        self.skip(at)
     }
 
     /// An object of which only some members are read.
-    fn object_at(&mut self, slots: &Slots<'a>, slot: Slot) -> Result<(), InputError> {
-        self.enter()?;
-        let mut more = self.cursor.first(b'}')?;
-        while more {
-            let start = self.cursor.offset();
-            let name = self.key()?;
-            match self.layout.find(slot, name) {
-                None => self.skip()?,
+    fn object_at(&mut self, node: &Node, at: usize) -> Place {
+        let mut at = self.enter(at)?;
+        if self.text.peek(at) == b'}' {
+            return Ok(self.leave(at + 1));
+        }
+        loop {
+            let (name, value) = self.key(at)?;
+            let end = match node.find(&name) {
+                None => self.skip(value)?,
                 Some(child) => {
-                    if slots.contains(child) {
-                        if self.duplicates == DuplicateMembers::Refuse {
-                            return Err(InputError {
-                                message: "duplicate member",
-                                offset: start,
-                            });
-                        }
-                        slots.clear(self.layout, child);
-                    }
-                    self.value_at(slots, child)?;
+                    self.again(child, at)?;
+                    self.value_at(child, value)?
                 }
+            };
+            let (more, next) = self.text.next(end, b'}')?;
+            if !more {
+                return Ok(self.leave(next));
             }
-            more = self.cursor.next(b'}')?;
+            at = next;
         }
-        self.leave();
+    }
+
+    /// The object of the whole text: members called as one of `roots` go there, too.
+    fn object_of(
+        &mut self,
+        slot: Slot,
+        start: usize,
+        roots: &[(&'static str, Root)],
+        parts: &mut [Part],
+    ) -> Place {
+        let node = self.layout.node(slot);
+        if node.value {
+            self.value_at(slot, start)?;
+        } else {
+            self.slots.put(slot, Entry::Object);
+        }
+        let mut at = self.enter(start)?;
+        if self.text.peek(at) == b'}' {
+            return Ok(self.leave(at + 1));
+        }
+        loop {
+            let (name, value) = self.key(at)?;
+            let child = node.find(&name).filter(|_| !node.value);
+            let root = roots.iter().position(|(root, _)| name.is(root));
+            let mut end = None;
+            if let Some(child) = child {
+                self.again(child, at)?;
+                end = Some(self.value_at(child, value)?);
+            }
+            if let Some((part, (_, root))) =
+                root.and_then(|index| parts.get_mut(index).zip(roots.get(index)))
+            {
+                let slot = Layout::root(*root);
+                self.again(slot, at)?;
+                *part = Part::beginning_with(self.text.peek(value));
+                end = Some(self.value_at(slot, value)?);
+            }
+            let end = match end {
+                Some(end) => end,
+                None => self.skip(value)?,
+            };
+            let (more, next) = self.text.next(end, b'}')?;
+            if !more {
+                return Ok(self.leave(next));
+            }
+            at = next;
+        }
+    }
+
+    /// A member that is read has come: was it there already?
+    #[inline]
+    fn again(&self, slot: Slot, at: usize) -> Result<(), Refused> {
+        if self.slots.contains(slot) {
+            if self.duplicates == DuplicateMembers::Refuse {
+                return Err(self.text.refuse("duplicate member", at));
+            }
+            self.slots.clear(self.layout, slot);
+        }
         Ok(())
     }
 
-    /// A member's name and the colon; the cursor is at its value after that.
-    fn key(&mut self) -> Result<&'a str, InputError> {
-        if self.cursor.peek() != Some(b'"') {
-            return Err(self.cursor.error("expected a member name"));
+    /// A member's name, and the place of its value.
+    #[inline]
+    fn key(&self, at: usize) -> Result<(Name<'a>, usize), Refused> {
+        if self.text.peek(at) != b'"' {
+            return Err(self.text.refuse("expected a member name", at));
         }
-        let name = text::string(&mut self.cursor, self.arena)?;
-        self.cursor.skip_space();
-        self.cursor.expect(b':', "expected `:`")?;
-        self.cursor.skip_space();
-        Ok(name)
+        let end = self.text.plain(at + 1)?;
+        if self.text.peek(end) == b'"' {
+            let name = Name::within(self.text.bytes, at + 1, end);
+            return Ok((name, self.text.colon(end + 1)?));
+        }
+        let (name, end) = self.text.unescaped(at + 1, end, self.arena)?;
+        Ok((Name::new(name.as_bytes()), self.text.colon(end)?))
     }
 
-    fn enter(&mut self) -> Result<(), InputError> {
-        self.depth_left = self
-            .depth_left
-            .checked_sub(1)
-            .ok_or_else(|| self.cursor.error("nested too deeply"))?;
-        self.cursor.bump();
-        Ok(())
+    /// After an opening bracket: the place of the first element or of the closing bracket.
+    #[inline]
+    fn enter(&mut self, at: usize) -> Place {
+        match self.depth_left.checked_sub(1) {
+            Some(left) => {
+                self.depth_left = left;
+                Ok(self.text.skip_space(at + 1))
+            }
+            None => Err(self.text.refuse("nested too deeply", at)),
+        }
     }
 
-    fn leave(&mut self) {
+    #[inline]
+    fn leave(&mut self, at: usize) -> usize {
         self.depth_left += 1;
+        at
     }
 
     /// A whole value, kept.
-    fn value(&mut self) -> Result<Value<'a>, InputError> {
-        match self.cursor.peek() {
-            Some(b'"') => Ok(Value::String(text::string(&mut self.cursor, self.arena)?)),
-            Some(b'{') => self.object(),
-            Some(b'[') => self.array(),
-            Some(b'-' | b'0'..=b'9') => text::number(&mut self.cursor),
-            _ => text::word(&mut self.cursor),
+    fn value(&mut self, at: usize) -> Result<(Value<'a>, usize), Refused> {
+        match self.text.peek(at) {
+            b'"' => {
+                let (text, end) = self.text.string(at, self.arena)?;
+                Ok((Value::String(text), end))
+            }
+            b'{' => self.object(at),
+            b'[' => self.array(at),
+            b'-' | b'0'..=b'9' => self.text.number(at),
+            _ => self.text.word(at),
         }
     }
 
-    fn array(&mut self) -> Result<Value<'a>, InputError> {
-        self.enter()?;
-        let base = self.items.len();
-        let mut more = self.cursor.first(b']')?;
-        while more {
-            let item = self.value()?;
-            self.items.push(item);
-            more = self.cursor.next(b']')?;
+    fn array(&mut self, at: usize) -> Result<(Value<'a>, usize), Refused> {
+        let mut at = self.enter(at)?;
+        let base = self.begin();
+        let mut more = self.text.peek(at) != b']';
+        if !more {
+            at += 1;
         }
-        self.leave();
+        while more {
+            let (item, end) = self.value(at)?;
+            self.items.push(item);
+            (more, at) = self.text.next(end, b']')?;
+        }
         let built = self.items.get(base..).unwrap_or_default();
         let items = self.arena.alloc_slice_copy(built);
         self.items.truncate(base);
-        Ok(Value::List(items))
+        Ok((Value::List(items), self.leave(at)))
     }
 
-    fn object(&mut self) -> Result<Value<'a>, InputError> {
-        let start = self.cursor.offset();
-        self.enter()?;
-        let base = self.items.len();
-        let mut more = self.cursor.first(b'}')?;
+    fn object(&mut self, start: usize) -> Result<(Value<'a>, usize), Refused> {
+        let mut at = self.enter(start)?;
+        let base = self.begin();
+        let mut more = self.text.peek(at) != b'}';
+        if !more {
+            at += 1;
+        }
         while more {
-            let name = self.key()?;
-            let value = self.value()?;
+            if self.text.peek(at) != b'"' {
+                return Err(self.text.refuse("expected a member name", at));
+            }
+            let (name, end) = self.text.string(at, self.arena)?;
+            let (value, end) = self.value(self.text.colon(end)?)?;
             self.items.push(Value::String(name));
             self.items.push(value);
-            more = self.cursor.next(b'}')?;
+            (more, at) = self.text.next(end, b'}')?;
         }
-        self.leave();
         let built = self.items.get(base..).unwrap_or_default();
         let entries = self
             .arena
             .alloc_slice_fill_iter(built.chunks_exact(2).map(|pair| (pair[0], pair[1])));
         self.items.truncate(base);
-        Ok(Value::Map(self.distinct(entries, start)?))
+        Ok((Value::Map(self.distinct(entries, start)?), self.leave(at)))
+    }
+
+    /// Where the elements of the next list or object begin among those that are being built.
+    #[inline]
+    fn begin(&mut self) -> usize {
+        /// Enough for most lists, so that the vector grows once.
+        const FIRST: usize = 16;
+        if self.items.capacity() == 0 {
+            self.items.reserve_exact(FIRST);
+        }
+        self.items.len()
     }
 
     /// The entries without duplicates: of several the last, at the place of the first.
     fn distinct(
         &self,
         entries: &'a mut [(Value<'a>, Value<'a>)],
-        offset: usize,
-    ) -> Result<&'a [(Value<'a>, Value<'a>)], InputError> {
+        at: usize,
+    ) -> Result<&'a [(Value<'a>, Value<'a>)], Refused> {
         if !has_duplicates(entries, self.arena) {
             return Ok(entries);
         }
         if self.duplicates == DuplicateMembers::Refuse {
-            return Err(InputError {
-                message: "duplicate member",
-                offset,
-            });
+            return Err(self.text.refuse("duplicate member", at));
         }
         Ok(last_wins(entries, self.arena))
     }
 
     /// A value nobody reads: only its syntax is checked.
-    fn skip(&mut self) -> Result<(), InputError> {
-        match self.cursor.peek() {
-            Some(b'"') => text::skip_string(&mut self.cursor),
-            Some(b'{') => {
-                self.enter()?;
-                let mut more = self.cursor.first(b'}')?;
-                while more {
-                    if self.cursor.peek() != Some(b'"') {
-                        return Err(self.cursor.error("expected a member name"));
-                    }
-                    text::skip_string(&mut self.cursor)?;
-                    self.cursor.skip_space();
-                    self.cursor.expect(b':', "expected `:`")?;
-                    self.cursor.skip_space();
-                    self.skip()?;
-                    more = self.cursor.next(b'}')?;
-                }
-                self.leave();
-                Ok(())
-            }
-            Some(b'[') => {
-                self.enter()?;
-                let mut more = self.cursor.first(b']')?;
-                while more {
-                    self.skip()?;
-                    more = self.cursor.next(b']')?;
-                }
-                self.leave();
-                Ok(())
-            }
-            Some(b'-' | b'0'..=b'9') => text::number(&mut self.cursor).map(drop),
-            _ => text::word(&mut self.cursor).map(drop),
+    fn skip(&mut self, at: usize) -> Place {
+        match self.text.peek(at) {
+            b'"' => self.text.skip_string(at),
+            open @ (b'{' | b'[') => self.skip_container(at, open),
+            b'-' | b'0'..=b'9' => self.text.number(at).map(|(_, end)| end),
+            _ => self.text.word(at).map(|(_, end)| end),
         }
+    }
+
+    fn skip_container(&mut self, at: usize, open: u8) -> Place {
+        // In ASCII, each closing bracket is two after its opening one.
+        let close = open + 2;
+        let mut at = self.enter(at)?;
+        let mut more = self.text.peek(at) != close;
+        if !more {
+            at += 1;
+        }
+        while more {
+            if open == b'{' {
+                if self.text.peek(at) != b'"' {
+                    return Err(self.text.refuse("expected a member name", at));
+                }
+                at = self.text.colon(self.text.skip_string(at)?)?;
+            }
+            let end = self.skip(at)?;
+            (more, at) = self.text.next(end, close)?;
+        }
+        Ok(self.leave(at))
     }
 }
 
@@ -244,21 +354,18 @@ fn last_wins<'a>(
     entries: &[(Value<'a>, Value<'a>)],
     arena: &'a Bump,
 ) -> &'a [(Value<'a>, Value<'a>)] {
-    // Rare, so a map of its own is fine.
-    let mut places: std::collections::HashMap<&str, usize> = std::collections::HashMap::new();
-    let mut kept: BumpVec<'a, (Value<'a>, Value<'a>)> = BumpVec::new_in(arena);
-    for entry in entries {
-        match places.entry(name_of(entry)) {
-            std::collections::hash_map::Entry::Occupied(place) => {
-                if let Some(earlier) = kept.get_mut(*place.get()) {
-                    earlier.1 = entry.1;
-                }
-            }
-            std::collections::hash_map::Entry::Vacant(place) => {
-                place.insert(kept.len());
-                kept.push(*entry);
+    // Positions, grouped by name: the first of a group keeps its place, the last gives its value.
+    let order = arena.alloc_slice_fill_iter(0..entries.len());
+    order.sort_unstable_by_key(|position| (entries.get(*position).map(name_of), *position));
+    let kept = arena.alloc_slice_fill_with(entries.len(), |_| None);
+    for group in order.chunk_by(|a, b| entries.get(*a).map(name_of) == entries.get(*b).map(name_of))
+    {
+        if let (Some(first), Some(last)) = (group.first(), group.last()) {
+            let pair = entries.get(*first).zip(entries.get(*last));
+            if let (Some(place), Some((first, last))) = (kept.get_mut(*first), pair) {
+                *place = Some((first.0, last.1));
             }
         }
     }
-    kept.into_bump_slice()
+    BumpVec::from_iter_in(kept.iter().flatten().copied(), arena).into_bump_slice()
 }

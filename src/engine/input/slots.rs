@@ -9,7 +9,7 @@ use crate::engine::program::DuplicateMembers;
 use crate::engine::value::Value;
 
 use super::scan::Scanner;
-use super::{InputError, Layout, Root, Slot};
+use super::{InputError, Layout, Part, Root, Slot};
 
 const PAGE: usize = 16;
 
@@ -85,12 +85,35 @@ impl<'a> Slots<'a> {
         max_depth: usize,
         duplicates: DuplicateMembers,
     ) -> Result<(), InputError> {
-        let text = std::str::from_utf8(text).map_err(|error| InputError {
-            message: "invalid UTF-8",
-            offset: error.valid_up_to(),
-        })?;
-        self.clear(layout, Layout::root(root));
-        Scanner::new(text, arena, layout, max_depth, duplicates).document(self, Layout::root(root))
+        let text = utf8(text)?;
+        let slot = Layout::root(root);
+        self.clear(layout, slot);
+        Scanner::new(text, (layout, self), arena, max_depth, duplicates).document(slot)
+    }
+
+    /// As [`Slots::fill`]; members of the text's object go to roots of their own, too. What came under each
+    /// name; None where the text is no object.
+    ///
+    /// # Errors
+    ///
+    /// As [`Slots::fill`].
+    #[expect(clippy::too_many_arguments, reason = "`fill` and one more")]
+    pub fn fill_parts<const N: usize>(
+        &self,
+        layout: &Layout,
+        root: Root,
+        parts: [(&'static str, Root); N],
+        text: &'a [u8],
+        arena: &'a Bump,
+        max_depth: usize,
+        duplicates: DuplicateMembers,
+    ) -> Result<Option<[Part; N]>, InputError> {
+        let text = utf8(text)?;
+        for root in parts.iter().map(|(_, root)| *root).chain([root]) {
+            self.clear(layout, Layout::root(root));
+        }
+        Scanner::new(text, (layout, self), arena, max_depth, duplicates)
+            .document_of(Layout::root(root), parts)
     }
 
     /// Sets one path below `root`, and the paths below it, to a value that did not come as JSON.
@@ -121,7 +144,7 @@ impl<'a> Slots<'a> {
     }
 
     /// Forgets `slot` and everything below it.
-    pub(super) fn clear(&self, layout: &Layout, slot: Slot) {
+    pub fn clear(&self, layout: &Layout, slot: Slot) {
         if !self.contains(slot) {
             return;
         }
@@ -156,4 +179,11 @@ impl<'a> Slots<'a> {
             place.set(entry);
         }
     }
+}
+
+fn utf8(text: &[u8]) -> Result<&str, InputError> {
+    std::str::from_utf8(text).map_err(|error| InputError {
+        message: "invalid UTF-8",
+        offset: error.valid_up_to(),
+    })
 }

@@ -244,6 +244,51 @@ fn duplicates_of_what_is_read_are_refused() {
     agrees(text.as_bytes());
 }
 
+/// Members at roots of their own are what filling those roots from their texts gives, whatever of `input` is read.
+#[test]
+fn parts_are_read_in_the_same_pass() {
+    const PARTS: [(&str, Root); 2] = [("subject", Root::Subject), ("context", Root::Context)];
+    let refuse = DuplicateMembers::Refuse;
+    for inputs in [&[][..], &["subject"], &["other"], &["subject", "x"], &[""]] {
+        let mut layout = Layout::default();
+        let id = layout.slot(Root::Subject, &["id"]);
+        let whole = layout.slot(Root::Context, &[]);
+        let input = match inputs {
+            [] => None,
+            [""] => Some(layout.slot(Root::Input, &[])),
+            path => Some(layout.slot(Root::Input, path)),
+        };
+        let arena = Bump::new();
+        let slots = Slots::new(&layout, &arena);
+        let fill = |text: &'static str, duplicates| {
+            let text = text.as_bytes();
+            slots.fill_parts(&layout, Root::Input, PARTS, text, &arena, DEPTH, duplicates)
+        };
+        let text = r#" {"other": 1, "context": [1], "subject": {"x": 2, "id": "ann"}} "#;
+        assert_eq!(fill(text, refuse), Ok(Some([Part::Object, Part::Other])));
+        assert_eq!(slots.get(id), Some(Value::String("ann")));
+        assert_eq!(slots.get(whole), Some(Value::List(&[Value::Int(1)])));
+        assert!(
+            input.is_none_or(|slot| slots.get(slot).is_some()),
+            "{inputs:?}"
+        );
+        // Nothing of it is left.
+        let text = r#"{"cont\u0065xt": null}"#;
+        assert_eq!(fill(text, refuse), Ok(Some([Part::Missing, Part::Null])));
+        assert_eq!(slots.get(id), None);
+        assert_eq!(slots.get(whole), Some(Value::Null));
+        let text = r#"{"subject": {"id": 1}, "subject": {}}"#;
+        assert_eq!(fill(text, refuse).unwrap_err().message, "duplicate member");
+        let last = DuplicateMembers::LastWins;
+        assert_eq!(fill(text, last), Ok(Some([Part::Object, Part::Missing])));
+        assert_eq!(slots.get(id), None);
+        assert_eq!(fill("{}", refuse), Ok(Some([Part::Missing; 2])));
+        assert_eq!(fill("[]", refuse), Ok(None));
+        assert!(fill("{\"subject\": {}", refuse).is_err());
+        assert!(fill("{\"subject\": {}} x", refuse).is_err());
+    }
+}
+
 #[test]
 fn values_can_be_set_and_refilled() {
     let mut layout = Layout::default();

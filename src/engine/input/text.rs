@@ -1,4 +1,9 @@
 //! The leaves of JSON: space, strings, numbers, words. Text is valid UTF-8 already.
+//!
+//! A place in the text is a byte offset that every reader takes and gives back; zero stands for the byte after
+//! the end, which no value may hold outside of a string.
+
+use std::cell::Cell;
 
 use bumpalo::Bump;
 use bumpalo::collections::String as BumpString;
@@ -6,92 +11,88 @@ use bumpalo::collections::String as BumpString;
 use crate::engine::value::Value;
 
 use super::InputError;
+use super::block::{BLOCK, first_stop};
 
-/// A place in JSON text.
-pub(super) struct Cursor<'a> {
+/// JSON text that is being read.
+pub(super) struct Text<'a> {
     text: &'a str,
-    bytes: &'a [u8],
-    at: usize,
+    pub bytes: &'a [u8],
+    fault: Cell<Option<InputError>>,
 }
 
-impl<'a> Cursor<'a> {
+/// The text is no JSON; [`Text::fault`] says why.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refused;
+
+impl<'a> Text<'a> {
     pub fn new(text: &'a str) -> Self {
         Self {
             text,
             bytes: text.as_bytes(),
-            at: 0,
+            fault: Cell::new(None),
         }
     }
 
     #[inline]
-    pub fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
+    pub fn peek(&self, at: usize) -> u8 {
+        self.bytes.get(at).copied().unwrap_or(0)
     }
 
-    #[inline]
-    pub fn bump(&mut self) {
-        self.at += 1;
+    /// Why reading ended. Called after [`Refused`].
+    pub fn fault(&self) -> InputError {
+        self.fault.take().unwrap_or(InputError {
+            message: "invalid JSON",
+            offset: 0,
+        })
     }
 
-    pub fn offset(&self) -> usize {
-        self.at
-    }
-
-    pub fn error(&self, message: &'static str) -> InputError {
-        InputError {
-            message: if self.at >= self.bytes.len() {
+    /// Ends reading for this reason.
+    #[cold]
+    #[inline(never)]
+    pub fn refuse(&self, message: &'static str, at: usize) -> Refused {
+        let ended = at >= self.bytes.len();
+        self.fault.set(Some(InputError {
+            message: if ended {
                 "the text ends too early"
             } else {
                 message
             },
-            offset: self.at,
-        }
+            offset: at.min(self.bytes.len()),
+        }));
+        Refused
     }
 
+    /// The first place that is no space.
     #[inline]
-    pub fn skip_space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
-            self.at += 1;
+    pub fn skip_space(&self, mut at: usize) -> usize {
+        while let b' ' | b'\t' | b'\n' | b'\r' = self.peek(at) {
+            at += 1;
         }
+        at
     }
 
+    /// The place of the value after a member's name.
     #[inline]
-    pub fn expect(&mut self, byte: u8, message: &'static str) -> Result<(), InputError> {
-        if self.peek() == Some(byte) {
-            self.at += 1;
-            Ok(())
+    pub fn colon(&self, at: usize) -> Result<usize, Refused> {
+        let at = self.skip_space(at);
+        if self.peek(at) == b':' {
+            Ok(self.skip_space(at + 1))
         } else {
-            Err(self.error(message))
+            Err(self.refuse("expected `:`", at))
         }
     }
 
-    /// After an opening bracket: whether there is a first element; the cursor is at it then.
-    pub fn first(&mut self, close: u8) -> Result<bool, InputError> {
-        self.skip_space();
-        match self.peek() {
-            Some(byte) if byte == close => {
-                self.at += 1;
-                Ok(false)
-            }
-            Some(_) => Ok(true),
-            None => Err(self.error("")),
-        }
-    }
-
-    /// After an element: whether another one follows; the cursor is at it then.
-    pub fn next(&mut self, close: u8) -> Result<bool, InputError> {
-        self.skip_space();
-        match self.peek() {
-            Some(b',') => {
-                self.at += 1;
-                self.skip_space();
-                Ok(true)
-            }
-            Some(byte) if byte == close => {
-                self.at += 1;
-                Ok(false)
-            }
-            _ => Err(self.error("expected `,` or the end of the list or object")),
+    /// After an element: the place of the next one, or of what comes after the list or object.
+    #[inline]
+    pub fn next(&self, at: usize, close: u8) -> Result<(bool, usize), Refused> {
+        let at = self.skip_space(at);
+        let byte = self.peek(at);
+        if byte == b',' {
+            Ok((true, self.skip_space(at + 1)))
+        } else if byte == close {
+            Ok((false, at + 1))
+        } else {
+            Err(self.refuse("expected `,` or the end of the list or object", at))
         }
     }
 
@@ -99,65 +100,220 @@ impl<'a> Cursor<'a> {
         self.text.get(from..to).unwrap_or_default()
     }
 
-    fn digits(&mut self) -> Result<(), InputError> {
-        let start = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.at += 1;
+    /// The first quote or backslash at or after `at`, which lies within a string.
+    #[inline]
+    pub fn plain(&self, mut at: usize) -> Result<usize, Refused> {
+        loop {
+            let rest = self.bytes.get(at..).unwrap_or_default();
+            let Some(block) = rest.first_chunk() else {
+                return self.last_plain(at);
+            };
+            let stop = first_stop(block);
+            at += stop;
+            if stop < BLOCK {
+                return self.ends_plain(at);
+            }
         }
-        if self.at == start {
-            Err(self.error("expected a digit"))
+    }
+
+    /// As [`Text::plain`], where less than a block is left.
+    fn last_plain(&self, at: usize) -> Result<usize, Refused> {
+        let rest = self.bytes.get(at..).unwrap_or_default();
+        let stop = rest
+            .iter()
+            .position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
+        self.ends_plain(at + stop.unwrap_or(rest.len()))
+    }
+
+    #[inline]
+    fn ends_plain(&self, at: usize) -> Result<usize, Refused> {
+        match self.peek(at) {
+            b'"' | b'\\' => Ok(at),
+            _ => Err(self.refuse("control character in a string", at)),
+        }
+    }
+
+    /// A string that begins at `at`: borrowed from the text where it has no escapes, else unescaped into the arena.
+    #[inline]
+    pub fn string(&self, at: usize, arena: &'a Bump) -> Result<(&'a str, usize), Refused> {
+        let start = at + 1;
+        let end = self.plain(start)?;
+        if self.peek(end) == b'"' {
+            Ok((self.slice(start, end), end + 1))
         } else {
-            Ok(())
+            self.unescaped(start, end, arena)
+        }
+    }
+
+    /// A string whose first escape is at `at`.
+    #[cold]
+    pub fn unescaped(
+        &self,
+        start: usize,
+        mut at: usize,
+        arena: &'a Bump,
+    ) -> Result<(&'a str, usize), Refused> {
+        let mut out = BumpString::from_str_in(self.slice(start, at), arena);
+        while self.peek(at) != b'"' {
+            let (character, after) = self.escape(at)?;
+            out.push(character);
+            at = self.plain(after)?;
+            out.push_str(self.slice(after, at));
+        }
+        Ok((out.into_bump_str(), at + 1))
+    }
+
+    /// The place after a string that nobody reads and that begins at `at`.
+    #[inline]
+    pub fn skip_string(&self, at: usize) -> Result<usize, Refused> {
+        let mut at = self.plain(at + 1)?;
+        while self.peek(at) != b'"' {
+            let (_, after) = self.escape(at)?;
+            at = self.plain(after)?;
+        }
+        Ok(at + 1)
+    }
+
+    /// The character of an escape, and the place after it.
+    #[cold]
+    fn escape(&self, at: usize) -> Result<(char, usize), Refused> {
+        let character = match self.peek(at + 1) {
+            b'"' => '"',
+            b'\\' => '\\',
+            b'/' => '/',
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => return self.unicode_escape(at + 2),
+            _ => return Err(self.refuse("unknown escape", at + 1)),
+        };
+        Ok((character, at + 2))
+    }
+
+    fn unicode_escape(&self, at: usize) -> Result<(char, usize), Refused> {
+        let lone = || self.refuse("half of a surrogate pair", at);
+        let first = self.hex(at)?;
+        if !(0xd800..0xe000).contains(&first) {
+            return Ok((char::from_u32(first).ok_or_else(lone)?, at + 4));
+        }
+        if first >= 0xdc00 || self.peek(at + 4) != b'\\' || self.peek(at + 5) != b'u' {
+            return Err(lone());
+        }
+        let second = self.hex(at + 6)?;
+        if !(0xdc00..0xe000).contains(&second) {
+            return Err(lone());
+        }
+        let character = char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00));
+        Ok((character.ok_or_else(lone)?, at + 10))
+    }
+
+    fn hex(&self, at: usize) -> Result<u32, Refused> {
+        let mut value = 0;
+        for place in at..at + 4 {
+            let digit = char::from(self.peek(place)).to_digit(16);
+            let digit = digit.ok_or_else(|| self.refuse("expected four hex digits", place))?;
+            value = value * 16 + digit;
+        }
+        Ok(value)
+    }
+
+    /// `true`, `false` or `null`.
+    #[inline]
+    pub fn word(&self, at: usize) -> Result<(Value<'a>, usize), Refused> {
+        let rest = self.bytes.get(at..).unwrap_or_default();
+        if rest.starts_with(b"true") {
+            Ok((Value::Bool(true), at + 4))
+        } else if rest.starts_with(b"false") {
+            Ok((Value::Bool(false), at + 5))
+        } else if rest.starts_with(b"null") {
+            Ok((Value::Null, at + 4))
+        } else {
+            Err(self.refuse("expected a value", at))
+        }
+    }
+
+    /// A number: int without fraction and exponent (uint above i64), else double.
+    #[inline]
+    pub fn number(&self, start: usize) -> Result<(Value<'a>, usize), Refused> {
+        let negative = self.peek(start) == b'-';
+        let first = start + usize::from(negative);
+        let (whole, end) = self.digits(first, 0)?;
+        if end - first > 1 && self.peek(first) == b'0' {
+            return Err(self.refuse("a digit after a leading zero", first + 1));
+        }
+        match self.peek(end) {
+            b'.' => {
+                let (digits, after) = self.digits(end + 1, whole)?;
+                let exact = after - first <= MANTISSA_DIGITS;
+                let scale = POWERS_OF_TEN.get(after - end - 1).filter(|_| exact);
+                match (self.peek(after) | 0x20, scale) {
+                    (b'e', _) => self.exponent(start, after),
+                    // Both are exact doubles, so that the quotient is the nearest one.
+                    (_, Some(scale)) => {
+                        let value = digits as f64 / scale;
+                        Ok((Value::Double(if negative { -value } else { value }), after))
+                    }
+                    (_, None) => self.long_number(start, after, false),
+                }
+            }
+            b'e' | b'E' => self.exponent(start, end),
+            _ if end - first < 19 => {
+                let whole = whole as i64;
+                Ok((Value::Int(if negative { -whole } else { whole }), end))
+            }
+            _ => self.long_number(start, end, true),
+        }
+    }
+
+    /// At least one digit; the number that they continue.
+    #[inline]
+    fn digits(&self, start: usize, mut number: u64) -> Result<(u64, usize), Refused> {
+        let mut at = start;
+        loop {
+            let digit = self.peek(at).wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
+            at += 1;
+        }
+        if at == start {
+            Err(self.refuse("expected a digit", at))
+        } else {
+            Ok((number, at))
+        }
+    }
+
+    #[cold]
+    fn exponent(&self, start: usize, at: usize) -> Result<(Value<'a>, usize), Refused> {
+        let signed = matches!(self.peek(at + 1), b'+' | b'-');
+        let (_, end) = self.digits(at + 1 + usize::from(signed), 0)?;
+        self.long_number(start, end, false)
+    }
+
+    #[cold]
+    fn long_number(
+        &self,
+        start: usize,
+        end: usize,
+        whole: bool,
+    ) -> Result<(Value<'a>, usize), Refused> {
+        match parse_number(self.slice(start, end), whole) {
+            Some(value) => Ok((value, end)),
+            None => Err(self.refuse("number out of range", start)),
         }
     }
 }
 
-/// `true`, `false` or `null`.
-pub(super) fn word<'a>(cursor: &mut Cursor<'a>) -> Result<Value<'a>, InputError> {
-    let rest = cursor.bytes.get(cursor.at..).unwrap_or_default();
-    let (value, length) = if rest.starts_with(b"true") {
-        (Value::Bool(true), 4)
-    } else if rest.starts_with(b"false") {
-        (Value::Bool(false), 5)
-    } else if rest.starts_with(b"null") {
-        (Value::Null, 4)
-    } else {
-        return Err(cursor.error("expected a value"));
-    };
-    cursor.at += length;
-    Ok(value)
-}
+/// So many digits and a point: an integer below 2^53.
+const MANTISSA_DIGITS: usize = 16;
 
-/// A number: int without fraction and exponent (uint above i64), else double.
-pub(super) fn number<'a>(cursor: &mut Cursor<'a>) -> Result<Value<'a>, InputError> {
-    let start = cursor.at;
-    if cursor.peek() == Some(b'-') {
-        cursor.bump();
-    }
-    if cursor.peek() == Some(b'0') {
-        cursor.bump();
-    } else {
-        cursor.digits()?;
-    }
-    let mut whole = true;
-    if cursor.peek() == Some(b'.') {
-        whole = false;
-        cursor.bump();
-        cursor.digits()?;
-    }
-    if let Some(b'e' | b'E') = cursor.peek() {
-        whole = false;
-        cursor.bump();
-        if let Some(b'+' | b'-') = cursor.peek() {
-            cursor.bump();
-        }
-        cursor.digits()?;
-    }
-    parse_number(cursor.slice(start, cursor.at), whole).ok_or(InputError {
-        message: "number out of range",
-        offset: start,
-    })
-}
+/// Those that a double holds exactly, as far as [`MANTISSA_DIGITS`] can ask for them.
+const POWERS_OF_TEN: [f64; 16] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+];
 
 /// The value of a number's text, which follows JSON's grammar; `whole` says that it has neither
 /// fraction nor exponent. None where it is beyond a double.
@@ -174,143 +330,4 @@ pub(in crate::engine) fn parse_number<'a>(text: &str, whole: bool) -> Option<Val
         .ok()
         .filter(|value| value.is_finite())
         .map(Value::Double)
-}
-
-/// A string: borrowed from the text where it has no escapes, else unescaped into the arena.
-pub(super) fn string<'a>(cursor: &mut Cursor<'a>, arena: &'a Bump) -> Result<&'a str, InputError> {
-    cursor.bump();
-    let start = cursor.at;
-    plain(cursor)?;
-    if cursor.peek() == Some(b'"') {
-        let text = cursor.slice(start, cursor.at);
-        cursor.bump();
-        return Ok(text);
-    }
-    let mut out = BumpString::from_str_in(cursor.slice(start, cursor.at), arena);
-    loop {
-        match cursor.peek() {
-            Some(b'"') => {
-                cursor.bump();
-                return Ok(out.into_bump_str());
-            }
-            Some(b'\\') => out.push(escape(cursor)?),
-            _ => {
-                let start = cursor.at;
-                plain(cursor)?;
-                out.push_str(cursor.slice(start, cursor.at));
-            }
-        }
-    }
-}
-
-/// A string nobody reads.
-pub(super) fn skip_string(cursor: &mut Cursor<'_>) -> Result<(), InputError> {
-    cursor.bump();
-    loop {
-        plain(cursor)?;
-        if cursor.peek() == Some(b'"') {
-            cursor.bump();
-            return Ok(());
-        }
-        escape(cursor)?;
-    }
-}
-
-/// Goes to the next quote or backslash.
-#[inline]
-fn plain(cursor: &mut Cursor<'_>) -> Result<(), InputError> {
-    let length = plain_length(cursor.bytes.get(cursor.at..).unwrap_or_default());
-    match length {
-        None => {
-            cursor.at = cursor.bytes.len();
-            Err(cursor.error(""))
-        }
-        Some(length) => {
-            cursor.at += length;
-            match cursor.peek() {
-                Some(b'"' | b'\\') => Ok(()),
-                _ => Err(cursor.error("control character in a string")),
-            }
-        }
-    }
-}
-
-/// How many bytes lie before the first quote, backslash or control character; None where there is none.
-///
-/// Eight bytes at a time: the lowest flagged byte of each test is exact, and only that one is used
-/// (Hacker's Delight, 6-1).
-fn plain_length(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let control = word.wrapping_sub(0x20 * ONES) & !word & HIGHS;
-        let quote = zero(word ^ (u64::from(b'"') * ONES));
-        let backslash = zero(word ^ (u64::from(b'\\') * ONES));
-        let found = control | quote | backslash;
-        if found != 0 {
-            return Some(index * 8 + found.trailing_zeros() as usize / 8);
-        }
-    }
-    rest.iter()
-        .position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))
-        .map(|position| words.len() * 8 + position)
-}
-
-fn escape(cursor: &mut Cursor<'_>) -> Result<char, InputError> {
-    cursor.bump();
-    let character = match cursor.peek() {
-        Some(b'"') => '"',
-        Some(b'\\') => '\\',
-        Some(b'/') => '/',
-        Some(b'b') => '\u{8}',
-        Some(b'f') => '\u{c}',
-        Some(b'n') => '\n',
-        Some(b'r') => '\r',
-        Some(b't') => '\t',
-        Some(b'u') => {
-            cursor.bump();
-            return unicode_escape(cursor);
-        }
-        _ => return Err(cursor.error("unknown escape")),
-    };
-    cursor.bump();
-    Ok(character)
-}
-
-fn unicode_escape(cursor: &mut Cursor<'_>) -> Result<char, InputError> {
-    let start = cursor.at;
-    let lone = InputError {
-        message: "half of a surrogate pair",
-        offset: start,
-    };
-    let first = hex(cursor)?;
-    if !(0xd800..0xe000).contains(&first) {
-        return char::from_u32(first).ok_or(lone);
-    }
-    let rest = cursor.bytes.get(cursor.at..).unwrap_or_default();
-    if first >= 0xdc00 || !rest.starts_with(b"\\u") {
-        return Err(lone);
-    }
-    cursor.at += 2;
-    let second = hex(cursor)?;
-    if !(0xdc00..0xe000).contains(&second) {
-        return Err(lone);
-    }
-    char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)).ok_or(lone)
-}
-
-fn hex(cursor: &mut Cursor<'_>) -> Result<u32, InputError> {
-    let mut value = 0;
-    for _ in 0..4 {
-        let digit = cursor
-            .peek()
-            .and_then(|byte| char::from(byte).to_digit(16))
-            .ok_or_else(|| cursor.error("expected four hex digits"))?;
-        value = value * 16 + digit;
-        cursor.bump();
-    }
-    Ok(value)
 }

@@ -4,7 +4,7 @@ use bumpalo::collections::String as BumpString;
 use bumpalo::collections::Vec as BumpVec;
 
 use crate::engine::Value;
-use crate::engine::input::{Layout, Root, Slot};
+use crate::engine::input::{Layout, Part, Root, Slot};
 use crate::engine::value::quote_json;
 
 use super::members::{is_object, members};
@@ -134,22 +134,35 @@ impl<'a> Run<'a> {
     }
 
     fn document(&self, body: &'a [u8]) -> Result<(), EvaluateError> {
-        self.fill(Root::Input, body)?;
-        let names = ["subject", "action", "resource", "context"];
-        let [subject, action, resource, context] =
-            members(body, names, self.context.duplicates)?
-                .ok_or_else(|| invalid("", "must be an object"))?;
-        for (root, name, text) in [
-            (Root::Subject, "/subject", subject),
-            (Root::Action, "/action", action),
-            (Root::Resource, "/resource", resource),
+        let parts = [
+            ("subject", Root::Subject),
+            ("action", Root::Action),
+            ("resource", Root::Resource),
+            ("context", Root::Context),
+        ];
+        let [subject, action, resource, context] = self
+            .fill_parts(Root::Input, parts, body)?
+            .ok_or_else(|| invalid("", "must be an object"))?;
+        for (part, pointer) in [
+            (subject, "/subject"),
+            (action, "/action"),
+            (resource, "/resource"),
         ] {
-            let text = text.ok_or_else(|| invalid(name, "is required"))?;
-            self.part(root, name, text)?;
+            match part {
+                Part::Object => {}
+                Part::Missing => return Err(invalid(pointer, "is required")),
+                Part::Null | Part::Other => return Err(invalid(pointer, "must be an object")),
+            }
         }
         match context {
-            None | Some(b"null") => Ok(()),
-            Some(text) => self.part(Root::Context, "/context", text),
+            Part::Missing | Part::Object => Ok(()),
+            // As if it had not come.
+            Part::Null => {
+                self.slots()
+                    .clear(&self.program.layout, Layout::root(Root::Context));
+                Ok(())
+            }
+            Part::Other => Err(invalid("/context", "must be an object")),
         }
     }
 

@@ -5,7 +5,7 @@ use bumpalo::collections::Vec as BumpVec;
 
 use crate::engine::Value;
 use crate::engine::expression::{Failure, Frame};
-use crate::engine::input::{Root, Slots};
+use crate::engine::input::{Part, Root, Slots};
 use crate::engine::value::write_text;
 use crate::model::{Consideration, EvaluationIssue};
 
@@ -82,6 +82,20 @@ impl<'a> Run<'a> {
         self.slots()
             .fill(layout, root, text, self.arena, depth, duplicates)?;
         Ok(())
+    }
+
+    /// Puts JSON text at a root, and members of its object at roots of their own.
+    pub fn fill_parts<const N: usize>(
+        &self,
+        root: Root,
+        parts: [(&'static str, Root); N],
+        text: &'a [u8],
+    ) -> Result<Option<[Part; N]>, EvaluateError> {
+        let (depth, duplicates) = (self.context.limits.input_depth, self.context.duplicates);
+        let layout = &self.program.layout;
+        Ok(self
+            .slots()
+            .fill_parts(layout, root, parts, text, self.arena, depth, duplicates)?)
     }
 
     pub fn version(&self, id: VersionId) -> &'a Version {
