@@ -12,4 +12,4 @@ pub use decision::{
 };
 pub use id::{CONSTITUTIONAL_HASH, InvalidTenant, PolicyId, TenantId};
 pub use revision::{InvalidRevision, Revision};
-pub use time::Timestamp;
+pub use time::{Timestamp, TimestampText};

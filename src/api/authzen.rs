@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::model::Access;
 
-use super::decision::{self, Envelope};
+use super::decision::{self, Envelope, Reason};
 use super::json;
 
 /// Path of the evaluation call.
@@ -203,13 +203,13 @@ pub fn decision(
     out: &mut Vec<u8>,
     envelope: &Envelope<'_>,
     allowed: bool,
-    reason: &str,
+    reason: Reason<'_>,
     access: &Access<'_>,
 ) {
     json::raw(out, "{\"decision\":");
     json::boolean(out, allowed);
     json::raw(out, ",\"context\":{\"reason_admin\":");
-    json::string(out, reason);
+    reason.write(out);
     if let crate::model::AccessReason::Denied {
         reason: Some(text), ..
     } = &access.reason
@@ -235,7 +235,7 @@ pub fn failed_open(out: &mut Vec<u8>, decision_id: Uuid, reason: &str) {
     );
     json::raw(out, reason);
     json::raw(out, "\",\"decision_id\":");
-    json::plain(out, decision_id.hyphenated());
+    json::uuid(out, decision_id);
     json::raw(out, ",\"revision\":\"\"}}");
 }
 

@@ -10,8 +10,14 @@ use crate::model::{
 
 use super::json;
 
+macro_rules! policy_version {
+    () => {
+        "1.0.0"
+    };
+}
+
 /// The version of the validation contract, which the policy engine's clients read as `policy_version`.
-pub const POLICY_VERSION: &str = "1.0.0";
+pub const POLICY_VERSION: &str = policy_version!();
 
 /// What every decision says beside itself.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +39,7 @@ pub struct Timing {
 #[derive(Clone, Debug)]
 pub struct AccessAnswer<'a> {
     pub allowed: bool,
-    pub reason: String,
+    pub reason: Reason<'a>,
     pub required_permissions: &'a [&'a str],
     pub missing_permissions: &'a [&'a str],
 }
@@ -45,14 +51,23 @@ pub fn validation(
     timing: Timing,
     decision: &Validation<'_>,
 ) {
-    json::raw(out, "{\"compliant\":");
-    json::boolean(out, decision.compliant());
-    json::raw(out, ",\"violations\":");
+    // Grows at most once but for violations.
+    out.reserve(384);
+    if decision.compliant() {
+        json::raw(out, "{\"compliant\":true,\"violations\":");
+    } else {
+        json::raw(out, "{\"compliant\":false,\"violations\":");
+    }
     json::list(out, decision.violations, violation);
-    json::raw(out, ",\"policy_version\":\"");
-    json::raw(out, POLICY_VERSION);
-    json::raw(out, "\",\"validated_at\":");
-    json::plain(out, timing.validated_at);
+    json::raw(
+        out,
+        concat!(
+            ",\"policy_version\":\"",
+            policy_version!(),
+            "\",\"validated_at\":"
+        ),
+    );
+    json::timestamp(out, timing.validated_at);
     json::raw(out, ",\"metadata\":{\"policies_evaluated\":");
     json::integer(out, decision.evaluated);
     json::raw(out, ",\"policies_passed\":");
@@ -94,13 +109,13 @@ pub fn access_failed_open(out: &mut Vec<u8>, decision_id: Uuid, reason: &str) {
         out,
         &AccessAnswer {
             allowed: true,
-            reason: format!("failed open: {reason}"),
+            reason: Reason::failed_open(reason),
             required_permissions: &[],
             missing_permissions: &[],
         },
     );
     json::raw(out, ",\"decision_id\":");
-    json::plain(out, decision_id.hyphenated());
+    json::uuid(out, decision_id);
     json::raw(out, ",\"revision\":\"\"}");
 }
 
@@ -143,26 +158,64 @@ pub fn variant(out: &mut Vec<u8>, envelope: &Envelope<'_>, answer: &VariantAnswe
     json::raw(out, "}");
 }
 
-/// The words for why an access decision came out as it did.
-#[must_use]
-pub fn access_reason(reason: &AccessReason<'_>) -> String {
-    match reason {
-        AccessReason::Allowed { policy, rule } => {
-            format!("allowed by rule `{rule}` of policy `{policy}`")
+/// The words for why an access decision came out as it did: pieces of one text.
+#[derive(Clone, Copy, Debug)]
+pub struct Reason<'a>([&'a str; 5]);
+
+impl<'a> Reason<'a> {
+    /// The words of a decision.
+    #[must_use]
+    pub fn of(reason: &AccessReason<'a>) -> Self {
+        Self(match *reason {
+            AccessReason::Allowed { policy, rule } => {
+                ["allowed by rule `", rule, "` of policy `", policy, "`"]
+            }
+            AccessReason::Denied {
+                reason: Some(reason),
+                ..
+            } => [reason, "", "", "", ""],
+            AccessReason::Denied { policy, rule, .. } => {
+                ["denied by rule `", rule, "` of policy `", policy, "`"]
+            }
+            AccessReason::NoMatch => ["no rule allows this", "", "", "", ""],
+            AccessReason::NoPolicy => ["no access policy is loaded", "", "", "", ""],
+            AccessReason::Blocked { policy } => ["blocked by policy `", policy, "`", "", ""],
+            AccessReason::Requirement { policy, text } => {
+                ["required by policy `", policy, "`: ", text, ""]
+            }
+        })
+    }
+
+    /// No policy is loaded, and the operator lets pass what no policy decides.
+    pub const ALLOWED_WITHOUT_POLICY: Self = Self([
+        "no access policy is loaded, and this sidecar allows what no policy decides",
+        "",
+        "",
+        "",
+        "",
+    ]);
+
+    /// There is no decision, and the operator lets that pass.
+    #[must_use]
+    pub const fn failed_open(reason: &'a str) -> Self {
+        Self(["failed open: ", reason, "", "", ""])
+    }
+
+    /// Appends the words as a JSON string.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        json::raw(out, "\"");
+        for piece in self.0 {
+            json::escaped(out, piece);
         }
-        AccessReason::Denied {
-            reason: Some(reason),
-            ..
-        } => (*reason).to_owned(),
-        AccessReason::Denied { policy, rule, .. } => {
-            format!("denied by rule `{rule}` of policy `{policy}`")
-        }
-        AccessReason::NoMatch => "no rule allows this".to_owned(),
-        AccessReason::NoPolicy => "no access policy is loaded".to_owned(),
-        AccessReason::Blocked { policy } => format!("blocked by policy `{policy}`"),
-        AccessReason::Requirement { policy, text } => {
-            format!("required by policy `{policy}`: {text}")
-        }
+        json::raw(out, "\"");
+    }
+}
+
+impl std::fmt::Display for Reason<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|piece| formatter.write_str(piece))
     }
 }
 
@@ -225,7 +278,7 @@ pub(super) fn considered(out: &mut Vec<u8>, considered: &[Consideration<'_>]) {
 /// `,"decision_id":..,"revision":..`.
 pub(super) fn tail(out: &mut Vec<u8>, envelope: &Envelope<'_>) {
     json::raw(out, ",\"decision_id\":");
-    json::plain(out, envelope.decision_id.hyphenated());
+    json::uuid(out, envelope.decision_id);
     json::raw(out, ",\"revision\":");
     json::string(out, envelope.revision);
 }
@@ -234,7 +287,7 @@ fn access_core(out: &mut Vec<u8>, answer: &AccessAnswer<'_>) {
     json::raw(out, "{\"allowed\":");
     json::boolean(out, answer.allowed);
     json::raw(out, ",\"reason\":");
-    json::string(out, &answer.reason);
+    answer.reason.write(out);
     json::raw(out, ",\"required_permissions\":");
     json::list(out, answer.required_permissions, |out, text| {
         json::string(out, text);

@@ -2,10 +2,54 @@
 
 use std::io::Write as _;
 
+use uuid::Uuid;
+use uuid::fmt::Hyphenated;
+
+use crate::model::{Timestamp, TimestampText};
+
 /// Appends `text` as a JSON string.
 pub fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    let bytes = text.as_bytes();
+    escaped(out, text);
+    out.push(b'"');
+}
+
+/// Appends `text` as it stands within the quotes of a JSON string.
+pub fn escaped(out: &mut Vec<u8>, text: &str) {
+    if is_plain(text.as_bytes()) {
+        raw(out, text);
+    } else {
+        escape(out, text.as_bytes());
+    }
+}
+
+/// Whether no byte needs an escape. Eight bytes at a time: whether a test flags any byte is exact, which ones is not
+/// (Hacker's Delight, 6-1).
+fn is_plain(bytes: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    let special = |word: &[u8; 8]| {
+        let word = u64::from_le_bytes(*word);
+        let control = word.wrapping_sub(0x20 * ONES) & !word & HIGHS;
+        let quote = zero(word ^ (u64::from(b'"') * ONES));
+        control | quote | zero(word ^ (u64::from(b'\\') * ONES))
+    };
+    let (words, rest) = bytes.as_chunks::<8>();
+    if words.iter().any(|word| special(word) != 0) {
+        return false;
+    }
+    // The last eight bytes, some of them for the second time, or less than eight.
+    match bytes.last_chunk::<8>() {
+        Some(word) => special(word) == 0,
+        None => !rest
+            .iter()
+            .any(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)),
+    }
+}
+
+#[cold]
+fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
     let mut plain = 0;
     for (index, &byte) in bytes.iter().enumerate() {
         let escape: &[u8] = match byte {
@@ -26,12 +70,22 @@ pub fn string(out: &mut Vec<u8>, text: &str) {
         }
     }
     out.extend_from_slice(bytes.get(plain..).unwrap_or_default());
-    out.push(b'"');
 }
 
-/// Appends what `value` displays as a JSON string; `value` must display nothing that needs escaping.
-pub fn plain(out: &mut Vec<u8>, value: impl std::fmt::Display) {
-    let _ = write!(out, "\"{value}\"");
+/// Appends an id within quotes.
+pub fn uuid(out: &mut Vec<u8>, id: Uuid) {
+    let mut buffer = [b'"'; Hyphenated::LENGTH + 2];
+    if let Some(text) = buffer.get_mut(1..=Hyphenated::LENGTH) {
+        id.hyphenated().encode_lower(text);
+    }
+    out.extend_from_slice(&buffer);
+}
+
+/// Appends a moment within quotes.
+pub fn timestamp(out: &mut Vec<u8>, moment: Timestamp) {
+    out.push(b'"');
+    raw(out, TimestampText::new().of(moment));
+    out.push(b'"');
 }
 
 /// Appends `text`, which is JSON already: a key with its punctuation, `true`, `[`.
@@ -84,6 +138,11 @@ mod tests {
             "q\"b\\s/\n\r\t\u{0}\u{1f}\u{7f}",
             "ünï \u{1F600}",
             "\"",
+            "seven\n!",
+            "eight..\\",
+            "\"sixteen.bytes..",
+            "sixteen.bytes..\u{1f}",
+            "a text that is longer than three words of eight",
         ] {
             let mut out = Vec::new();
             super::string(&mut out, text);

@@ -6,7 +6,7 @@ mod door;
 use std::path::Path;
 use std::sync::Arc;
 
-use lictor::api::decision::{self, AccessAnswer, Envelope, Timing, access_reason};
+use lictor::api::decision::{self, AccessAnswer, Envelope, Reason, Timing};
 use lictor::engine::{
     AccessRequest, Compiler, Context, DataBuilder, DuplicateMembers, EvaluateError, HttpHeader,
     Limits, Program, Scratch, WrittenRequest,
@@ -178,7 +178,7 @@ fn answer(program: &Program, question: &Question) -> Result<Value, EvaluateError
 fn access(envelope: &Envelope<'_>, decision: &Access<'_>) -> Value {
     let answer = AccessAnswer {
         allowed: decision.allowed,
-        reason: access_reason(&decision.reason),
+        reason: Reason::of(&decision.reason),
         required_permissions: decision.required_permissions,
         missing_permissions: decision.missing_permissions,
     };

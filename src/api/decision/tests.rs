@@ -92,7 +92,7 @@ fn errors_and_considerations_join_where_there_are_any() {
     };
     let answer = AccessAnswer {
         allowed: decision.allowed,
-        reason: access_reason(&decision.reason),
+        reason: Reason::of(&decision.reason),
         required_permissions: decision.required_permissions,
         missing_permissions: decision.missing_permissions,
     };

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::check::compile;
 use super::{Sources, usage};
-use crate::api::decision::{self, AccessAnswer, Envelope, Timing, access_reason};
+use crate::api::decision::{self, AccessAnswer, Envelope, Reason, Timing};
 use crate::cli::output::Output;
 use crate::engine::{
     AccessRequest, Context, DuplicateMembers, HttpAccess, HttpHeader, Limits, Program, Scratch,
@@ -171,7 +171,7 @@ fn is_check(input: &str) -> anyhow::Result<bool> {
 fn encode_access(out: &mut Vec<u8>, envelope: &Envelope<'_>, answer: &Access<'_>) {
     let said = AccessAnswer {
         allowed: answer.allowed,
-        reason: access_reason(&answer.reason),
+        reason: Reason::of(&answer.reason),
         required_permissions: answer.required_permissions,
         missing_permissions: answer.missing_permissions,
     };

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::api::decision::{self, AccessAnswer, Envelope};
+use crate::api::decision::{self, AccessAnswer, Envelope, Reason};
 use crate::decide::Answered;
 use crate::engine::AccessRequest;
 use crate::model::{Access, AccessReason};
@@ -54,17 +54,13 @@ pub(super) fn check(call: &Call<'_>) -> Result<Reply, Failure> {
 }
 
 /// The answer and its reason after the configuration's word on what no policy means.
-pub(super) fn verdict(handler: &Handler, access: &Access<'_>) -> (bool, String) {
-    let reason = decision::access_reason(&access.reason);
+pub(super) fn verdict<'a>(handler: &Handler, access: &Access<'a>) -> (bool, Reason<'a>) {
     if access.reason == AccessReason::NoPolicy
         && handler.shared.when_no_policy == WhenNoPolicy::Allow
     {
-        (
-            true,
-            format!("{reason}, and this sidecar allows what no policy decides"),
-        )
+        (true, Reason::ALLOWED_WITHOUT_POLICY)
     } else {
-        (access.allowed, reason)
+        (access.allowed, Reason::of(&access.reason))
     }
 }
 

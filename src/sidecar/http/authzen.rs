@@ -182,7 +182,7 @@ fn decide(call: &Call<'_>, request: AccessRequest<'_>) -> Result<Decided, Failur
             .access(request, &call.question(), |answered, access| {
                 let (positive, reason) = verdict(handler, access);
                 let mut body = Vec::with_capacity(256);
-                authzen::decision(&mut body, &envelope(answered), positive, &reason, access);
+                authzen::decision(&mut body, &envelope(answered), positive, reason, access);
                 Decided {
                     body,
                     positive,
