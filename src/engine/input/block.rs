@@ -12,12 +12,13 @@ pub(super) const BLOCK: usize = 16;
 #[inline]
 pub(super) fn first_stop(block: &[u8; BLOCK]) -> usize {
     use std::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128,
+        _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x,
         _mm_set1_epi8,
     };
-    // SAFETY: SSE2 is part of x86_64, and `block` is sixteen bytes that an unaligned load may read.
+    let word = u128::from_le_bytes(*block);
+    // SAFETY: these need SSE2 and nothing else, and SSE2 is part of x86_64.
     let mask = unsafe {
-        let bytes = _mm_loadu_si128(block.as_ptr().cast::<__m128i>());
+        let bytes = _mm_set_epi64x((word >> 64) as i64, word as i64);
         let quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
         let backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
         let control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);

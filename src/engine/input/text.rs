@@ -15,7 +15,7 @@ use super::block::{BLOCK, first_stop};
 
 /// JSON text that is being read.
 pub(super) struct Text<'a> {
-    text: &'a str,
+    whole: &'a str,
     pub bytes: &'a [u8],
     fault: Cell<Option<InputError>>,
 }
@@ -27,7 +27,7 @@ pub(super) struct Refused;
 impl<'a> Text<'a> {
     pub fn new(text: &'a str) -> Self {
         Self {
-            text,
+            whole: text,
             bytes: text.as_bytes(),
             fault: Cell::new(None),
         }
@@ -97,7 +97,7 @@ impl<'a> Text<'a> {
     }
 
     fn slice(&self, from: usize, to: usize) -> &'a str {
-        self.text.get(from..to).unwrap_or_default()
+        self.whole.get(from..to).unwrap_or_default()
     }
 
     /// The first quote or backslash at or after `at`, which lies within a string.
