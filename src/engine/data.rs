@@ -4,12 +4,15 @@
 //! A reference is 32 bits: 3 of tag, 29 of payload. Strings lie in one byte arena, each after its
 //! length; equal short strings and equal keys share one place. Objects of up to 32 members are
 //! records: a shape (the keys, shared by all objects that have the same) and the values. Larger ones
-//! carry a hash table.
+//! carry a hash table. Arenas grow in chunks: what is there is never copied, so that building takes
+//! little more than what is kept.
 
+mod arena;
 mod build;
 mod merge;
 mod reader;
 mod store;
+mod strings;
 #[cfg(test)]
 mod tests;
 

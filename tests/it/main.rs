@@ -18,6 +18,7 @@ mod control_plane;
 mod crash;
 mod forward;
 mod http;
+mod memory;
 mod opa;
 mod policy_cli;
 mod swap;

@@ -1,13 +1,13 @@
 //! From JSON text to the arena, in one pass.
 
-use std::collections::HashMap;
-
 use crate::engine::input::parse_number;
+use crate::engine::table::Table;
 use crate::engine::value::Value;
 
 use super::merge::Folder;
 use super::reader::Bytes;
-use super::store::{RECORD, Reference, Store, hash};
+use super::store::{RECORD, Reference, Store};
+use super::strings::Strings;
 use super::{Data, DataError};
 
 /// Nesting of a data file.
@@ -22,23 +22,16 @@ pub struct DataBuilder {
     files: Folder,
 }
 
-/// The arena while it grows.
+/// The document while it grows.
 #[derive(Debug, Default)]
 pub(super) struct Content {
     pub store: Store,
-    shared: Shared,
-    shapes: HashMap<Box<[Reference]>, u32>,
-    /// Values, and names before them, of the lists and objects that are open.
-    open: Vec<Reference>,
+    strings: Strings,
+    shapes: Table<Box<[Reference]>, u32>,
+    /// Names and values of the lists and objects that are open.
+    names: Vec<Reference>,
+    values: Vec<Reference>,
     scratch: Vec<u8>,
-}
-
-/// The strings of the arena by content.
-#[derive(Debug, Default)]
-struct Shared {
-    /// Open addressing; `None` is free.
-    table: Vec<Option<Reference>>,
-    count: usize,
 }
 
 impl DataBuilder {
@@ -54,7 +47,8 @@ impl DataBuilder {
         if path.is_empty() && bytes.peek()? != Some(b'{') {
             return Err(bytes.error("the data document must be an object"));
         }
-        self.content.open.clear();
+        self.content.names.clear();
+        self.content.values.clear();
         let value = self.content.value(&mut bytes, MAX_DEPTH)?;
         bytes.skip_space()?;
         if bytes.peek()?.is_some() {
@@ -73,16 +67,13 @@ impl DataBuilder {
     pub fn finish(mut self) -> Data {
         let root = self.files.build(&mut self.content);
         let mut store = self.content.store;
-        store.words.shrink_to_fit();
-        store.strings.shrink_to_fit();
-        store.wide.shrink_to_fit();
-        store.shapes.shrink_to_fit();
+        store.shrink();
         Data { store, root }
     }
 }
 
 fn too_large(bytes: &Bytes<'_>) -> DataError {
-    bytes.error("the data document is larger than 512 MiB of strings or 2 GiB of values")
+    bytes.error("the data document is too large for the compact form, which holds 512 MiB of strings and 2 GiB of values")
 }
 
 impl Content {
@@ -90,13 +81,7 @@ impl Content {
         let scalar = match bytes.peek()? {
             Some(b'{') => return self.object(bytes, depth),
             Some(b'[') => return self.list(bytes, depth),
-            Some(b'"') => {
-                let mut scratch = std::mem::take(&mut self.scratch);
-                let read = bytes.string(&mut scratch);
-                let found = read.map(|()| self.string(&scratch, scratch.len() <= SHARED));
-                self.scratch = scratch;
-                return found?.ok_or_else(|| too_large(bytes));
-            }
+            Some(b'"') => return self.text(bytes, SHARED),
             Some(b't') => bytes.expect(b"true").map(|()| Value::Bool(true))?,
             Some(b'f') => bytes.expect(b"false").map(|()| Value::Bool(false))?,
             Some(b'n') => bytes.expect(b"null").map(|()| Value::Null)?,
@@ -110,6 +95,12 @@ impl Content {
     }
 
     fn number(&mut self, bytes: &mut Bytes<'_>) -> Result<Reference, DataError> {
+        if let Some(value) = bytes.small_number() {
+            return self
+                .store
+                .push_scalar(&Value::Int(value))
+                .ok_or_else(|| too_large(bytes));
+        }
         let whole = bytes.number(&mut self.scratch)?;
         let text = std::str::from_utf8(&self.scratch).unwrap_or_default();
         let value = parse_number(text, whole).ok_or_else(|| bytes.error("number out of range"))?;
@@ -118,12 +109,20 @@ impl Content {
             .ok_or_else(|| too_large(bytes))
     }
 
-    /// The place of a string, an equal one's where `share` allows it.
-    pub fn string(&mut self, text: &[u8], share: bool) -> Option<Reference> {
-        if !share {
-            return self.store.push_string(text);
-        }
-        self.shared.find_or_add(&mut self.store, text)
+    /// The string at the cursor: an equal one's place where it has at most `shared` bytes.
+    fn text(&mut self, bytes: &mut Bytes<'_>, shared: usize) -> Result<Reference, DataError> {
+        let text = bytes.string(&mut self.scratch)?;
+        let found = if text.len() <= shared {
+            self.strings.find_or_add(&mut self.store, text)
+        } else {
+            self.store.push_string(text)
+        };
+        found.ok_or_else(|| too_large(bytes))
+    }
+
+    /// The place of a name.
+    pub fn name(&mut self, name: &str) -> Option<Reference> {
+        self.strings.find_or_add(&mut self.store, name.as_bytes())
     }
 
     fn list(&mut self, bytes: &mut Bytes<'_>, depth: usize) -> Result<Reference, DataError> {
@@ -131,17 +130,16 @@ impl Content {
             return Err(bytes.error("nested too deeply"));
         };
         bytes.advance(1);
-        let base = self.open.len();
+        let base = self.values.len();
         let mut more = bytes.first(b']')?;
         while more {
             let item = self.value(bytes, depth)?;
-            self.open.push(item);
+            self.values.push(item);
             more = bytes.more(b']')?;
         }
-        let list = self
-            .store
-            .push_list(self.open.get(base..).unwrap_or_default());
-        self.open.truncate(base);
+        let items = self.values.get(base..).unwrap_or_default();
+        let list = self.store.push_list(items);
+        self.values.truncate(base);
         list.ok_or_else(|| too_large(bytes))
     }
 
@@ -150,17 +148,19 @@ impl Content {
             return Err(bytes.error("nested too deeply"));
         };
         bytes.advance(1);
-        let base = self.open.len();
+        let (names, values) = (self.names.len(), self.values.len());
         let mut more = bytes.first(b'}')?;
         while more {
-            let key = self.key(bytes)?;
-            self.open.push(key);
+            let name = self.key(bytes)?;
+            self.names.push(name);
             let value = self.value(bytes, depth)?;
-            self.open.push(value);
+            self.values.push(value);
             more = bytes.more(b'}')?;
         }
-        let pairs = self.open.split_off(base);
-        match self.map(&pairs) {
+        let map = self.map(names, values);
+        self.names.truncate(names);
+        self.values.truncate(values);
+        match map {
             Ok(map) => map.ok_or_else(|| too_large(bytes)),
             Err(key) => Err(bytes.error(format!("duplicate member `{}`", self.store.text(key)))),
         }
@@ -170,11 +170,8 @@ impl Content {
         if bytes.peek()? != Some(b'"') {
             return Err(bytes.error("expected a member name"));
         }
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let read = bytes.string(&mut scratch);
-        let found = read.map(|()| self.string(&scratch, true));
-        self.scratch = scratch;
-        let key = found?.ok_or_else(|| too_large(bytes))?;
+        // Names are compared by their places.
+        let key = self.text(bytes, usize::MAX)?;
         bytes.skip_space()?;
         if bytes.peek()? != Some(b':') {
             return Err(bytes.error("expected `:`"));
@@ -185,64 +182,33 @@ impl Content {
     }
 
     /// A map of names and values in turn. `Err` holds a name that occurs twice.
-    pub fn map(&mut self, pairs: &[Reference]) -> Result<Option<Reference>, Reference> {
-        let keys: Vec<Reference> = pairs.iter().step_by(2).copied().collect();
-        let values: Vec<Reference> = pairs.iter().skip(1).step_by(2).copied().collect();
-        if keys.len() > RECORD {
-            return self.store.push_hashed(&keys, &values);
+    pub fn map_of(&mut self, pairs: &[Reference]) -> Result<Option<Reference>, Reference> {
+        let (names, values) = (self.names.len(), self.values.len());
+        self.names.extend(pairs.iter().step_by(2));
+        self.values.extend(pairs.iter().skip(1).step_by(2));
+        let map = self.map(names, values);
+        self.names.truncate(names);
+        self.values.truncate(values);
+        map
+    }
+
+    /// A map of the names and values that were opened last.
+    fn map(&mut self, names: usize, values: usize) -> Result<Option<Reference>, Reference> {
+        let names = self.names.get(names..).unwrap_or_default();
+        let values = self.values.get(values..).unwrap_or_default();
+        if names.len() > RECORD {
+            return self.store.push_hashed(names, values);
         }
-        let shape = match self.shapes.get(keys.as_slice()) {
+        let shape = match self.shapes.get(names) {
             Some(shape) => *shape,
-            None => self.shape(keys)?,
+            None => match self.store.push_shape(names)? {
+                Some(shape) => {
+                    self.shapes.insert(names.into(), shape);
+                    shape
+                }
+                None => return Ok(None),
+            },
         };
-        Ok(self.store.push_record(shape, &values))
-    }
-
-    fn shape(&mut self, keys: Vec<Reference>) -> Result<u32, Reference> {
-        for (index, key) in keys.iter().enumerate() {
-            if keys.iter().take(index).any(|earlier| earlier == key) {
-                return Err(*key);
-            }
-        }
-        let shape = self.store.shapes.len() as u32;
-        self.store.shapes.push(keys.clone().into());
-        self.shapes.insert(keys.into(), shape);
-        Ok(shape)
-    }
-}
-
-impl Shared {
-    fn find_or_add(&mut self, store: &mut Store, text: &[u8]) -> Option<Reference> {
-        if (self.count + 1) * 4 > self.table.len() * 3 {
-            self.grow(store);
-        }
-        let mask = self.table.len() - 1;
-        let mut place = hash(text) as usize & mask;
-        while let Some(Some(found)) = self.table.get(place) {
-            if store.bytes(*found) == text {
-                return Some(*found);
-            }
-            place = (place + 1) & mask;
-        }
-        let added = store.push_string(text)?;
-        if let Some(free) = self.table.get_mut(place) {
-            *free = Some(added);
-        }
-        self.count += 1;
-        Some(added)
-    }
-
-    fn grow(&mut self, store: &Store) {
-        let size = (self.table.len() * 2).max(64);
-        let old = std::mem::replace(&mut self.table, vec![None; size]);
-        for entry in old.into_iter().flatten() {
-            let mut place = hash(store.bytes(entry)) as usize & (size - 1);
-            while let Some(Some(_)) = self.table.get(place) {
-                place = (place + 1) & (size - 1);
-            }
-            if let Some(free) = self.table.get_mut(place) {
-                *free = Some(entry);
-            }
-        }
+        Ok(self.store.push_record(shape, values))
     }
 }

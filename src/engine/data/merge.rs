@@ -76,14 +76,14 @@ impl Folder {
         let mut pairs = Vec::new();
         for (name, folder) in &self.folders {
             if let Some(value) = folder.build(content) {
-                pairs.push(content.string(name.as_bytes(), true)?);
+                pairs.push(content.name(name)?);
                 pairs.push(value);
             }
         }
         if pairs.is_empty() {
             return merged;
         }
-        let folders = content.map(&pairs).ok().flatten()?;
+        let folders = content.map_of(&pairs).ok().flatten()?;
         match merged {
             Some(value) => merge(content, value, folders),
             None => Some(folders),
@@ -160,5 +160,5 @@ fn merge(content: &mut Content, left: Reference, right: Reference) -> Option<Ref
             pairs.extend([key, value]);
         }
     }
-    content.map(&pairs).ok().flatten()
+    content.map_of(&pairs).ok().flatten()
 }

@@ -124,22 +124,41 @@ impl<'r> Bytes<'r> {
         }
     }
 
-    /// A string's text into `out`; the cursor is at its opening quote.
-    pub fn string(&mut self, out: &mut Vec<u8>) -> Result<(), DataError> {
-        out.clear();
+    /// A string's text, in `scratch` where it is not there as it is; the cursor is at its opening quote.
+    pub fn string<'s>(&'s mut self, scratch: &'s mut Vec<u8>) -> Result<&'s [u8], DataError> {
         self.at += 1;
+        let rest = self.buffer.get(self.at..self.end).unwrap_or_default();
+        let (length, ascii) = plain(rest);
+        if rest.get(length) != Some(&b'"') {
+            self.string_in_parts(scratch)?;
+            return Ok(scratch);
+        }
+        let from = self.at;
+        self.at += length + 1;
+        let text = from..from + length;
+        let valid = |text: &[u8]| ascii || std::str::from_utf8(text).is_ok();
+        match self.buffer.get(text).filter(|text| valid(text)) {
+            Some(text) => Ok(text),
+            None => Err(DataError {
+                message: "invalid UTF-8 in a string".into(),
+                offset: self.before + self.at as u64,
+            }),
+        }
+    }
+
+    /// A string that has escapes or does not lie in one chunk, behind its opening quote.
+    fn string_in_parts(&mut self, out: &mut Vec<u8>) -> Result<(), DataError> {
+        out.clear();
         loop {
             let chunk = self.chunk()?;
             if chunk.is_empty() {
                 return Err(self.error("the text ends too early"));
             }
-            let plain = chunk
-                .iter()
-                .position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
-            let length = plain.unwrap_or(chunk.len());
+            let (length, _) = plain(chunk);
             out.extend_from_slice(chunk.get(..length).unwrap_or_default());
+            let ended = length == chunk.len();
             self.advance(length);
-            if plain.is_none() {
+            if ended {
                 continue;
             }
             match self.next()? {
@@ -201,6 +220,24 @@ impl<'r> Bytes<'r> {
         Ok(value)
     }
 
+    /// A whole number of at most eight digits whose end is in sight; else None, and nothing is read.
+    pub fn small_number(&mut self) -> Option<i64> {
+        let rest = self.buffer.get(self.at..self.end)?;
+        let digits = rest.iter().take(9).take_while(|byte| byte.is_ascii_digit());
+        let length = digits.count();
+        let leading_zero = length > 1 && rest.first() == Some(&b'0');
+        let ended = matches!(
+            rest.get(length),
+            Some(b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r')
+        );
+        if length == 0 || length > 8 || leading_zero || !ended {
+            return None;
+        }
+        self.at += length;
+        let digits = rest.iter().take(length);
+        Some(digits.fold(0, |value, digit| value * 10 + i64::from(digit - b'0')))
+    }
+
     /// A number's text into `out`; true where it has neither fraction nor exponent.
     pub fn number(&mut self, out: &mut Vec<u8>) -> Result<bool, DataError> {
         out.clear();
@@ -247,5 +284,65 @@ impl<'r> Bytes<'r> {
             self.take(out)?;
         }
         Ok(())
+    }
+}
+
+/// How many bytes of a string stand for themselves, up to a quote, a backslash, a control character or
+/// the end, and whether all of them are ASCII. Eight at a time.
+fn plain(text: &[u8]) -> (usize, bool) {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // The lowest byte that is marked is one below `limit`; those above it may be marked in error.
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH;
+    let (words, rest) = text.as_chunks::<8>();
+    let mut seen = 0;
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let special = below(word ^ (ONES * u64::from(b'"')), 1)
+            | below(word ^ (ONES * u64::from(b'\\')), 1)
+            | below(word, 0x20);
+        if special != 0 {
+            let before = special.trailing_zeros() / 8;
+            seen |= word & ((1_u64 << (8 * before)) - 1);
+            return (8 * index + before as usize, seen & HIGH == 0);
+        }
+        seen |= word;
+    }
+    let count = rest
+        .iter()
+        .take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f))
+        .count();
+    let ascii = seen & HIGH == 0 && rest.iter().take(count).all(u8::is_ascii);
+    (8 * words.len() + count, ascii)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn plain_bytes_end_where_a_search_byte_by_byte_ends() {
+        let mut state = 7_u64;
+        for round in 0..20_000_usize {
+            let text: Vec<u8> = (0..round % 40)
+                .map(|_| {
+                    state = state
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1);
+                    let byte = (state >> 56) as u8;
+                    // Mostly letters, so that the end is anywhere.
+                    if (state >> 40).is_multiple_of(16) {
+                        byte
+                    } else {
+                        b'a' | byte & 0x0f
+                    }
+                })
+                .collect();
+            let end = text
+                .iter()
+                .position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))
+                .unwrap_or(text.len());
+            assert_eq!(plain(&text), (end, text[..end].is_ascii()), "{text:?}");
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! The arena: how values lie in memory.
 
-use std::hash::Hasher;
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
 
 use crate::engine::value::Value;
 
 use super::DataRef;
+use super::arena::Arena;
 
 /// Maps with more keys than this carry a hash table.
 pub(super) const RECORD: usize = 32;
@@ -20,15 +23,15 @@ pub(super) enum Tag {
     Constant,
     /// The payload is the number plus 2^28.
     Small,
-    /// Index in the table of wide numbers.
+    /// Address of 64 bits.
     Int,
     Uint,
     Double,
-    /// Offset in the string arena.
+    /// Address of the length, followed by the text.
     String,
-    /// Word offset of the length, followed by the elements.
+    /// Address of the length, followed by the elements.
     List,
-    /// Word offset of a shape, or of a hash table's header.
+    /// Address of a shape, followed by the values, or of a hash table's header.
     Map,
 }
 
@@ -61,7 +64,7 @@ impl Reference {
         (self.0 & PAYLOAD) as usize
     }
 
-    const fn from_word(word: u32) -> Self {
+    pub const fn from_word(word: u32) -> Self {
         Self(word)
     }
 
@@ -70,43 +73,49 @@ impl Reference {
     }
 }
 
+/// Each string behind its length, seven bits a byte, the lowest first.
+type Strings = Arena<u8, 18>;
+
 /// All values of a document.
 #[derive(Debug, Default)]
 pub(super) struct Store {
-    pub words: Vec<u32>,
-    pub strings: Vec<u8>,
-    pub wide: Vec<u64>,
+    words: Arena<u32, 16>,
+    strings: Strings,
+    wide: Arena<u64, 12>,
     /// Keys of each shape, as references to strings.
-    pub shapes: Vec<Box<[Reference]>>,
-}
-
-/// The same for the same text in every process: tables are part of the arena.
-pub(super) fn hash(text: &[u8]) -> u32 {
-    let mut hasher = std::hash::DefaultHasher::new();
-    hasher.write(text);
-    hasher.finish() as u32
+    shapes: Vec<Box<[Reference]>>,
+    /// Seeded anew for every document: who chooses keys cannot make them collide.
+    hashing: RandomState,
 }
 
 impl Store {
     pub fn resident_bytes(&self) -> usize {
-        let shapes: usize = self
-            .shapes
-            .iter()
-            .map(|keys| size_of_val(&**keys) + size_of::<Box<[Reference]>>())
-            .sum();
-        self.words.capacity() * 4 + self.strings.capacity() + self.wide.capacity() * 8 + shapes
+        let shapes: usize = self.shapes.iter().map(|keys| size_of_val(&**keys)).sum();
+        self.words.resident_bytes()
+            + self.strings.resident_bytes()
+            + self.wide.resident_bytes()
+            + self.shapes.capacity() * size_of::<Box<[Reference]>>()
+            + shapes
     }
 
-    fn word(&self, at: usize) -> Option<u32> {
-        self.words.get(at).copied()
+    /// Gives back what growing took in advance.
+    pub fn shrink(&mut self) {
+        self.words.shrink();
+        self.strings.shrink();
+        self.wide.shrink();
+        self.shapes.shrink_to_fit();
     }
 
-    fn reference(&self, at: usize) -> Option<Reference> {
-        self.word(at).map(Reference::from_word)
+    /// The hash that tables of this document use.
+    pub fn hash(&self, text: &[u8]) -> u64 {
+        self.hashing.hash_one(text)
     }
 
     pub fn value(&self, at: Reference) -> Value<'_> {
-        let wide = || self.wide.get(at.payload()).copied().unwrap_or_default();
+        let wide = || {
+            let bits = self.wide.tail(at.payload());
+            bits.first().copied().unwrap_or_default()
+        };
         match at.tag() {
             Tag::Constant => match at.payload() {
                 0 => Value::Null,
@@ -122,19 +131,9 @@ impl Store {
     }
 
     /// The bytes of the string at `at`.
+    #[inline]
     pub fn bytes(&self, at: Reference) -> &[u8] {
-        let start = at.payload();
-        let mut length = 0;
-        let mut shift = 0;
-        for (index, byte) in self.strings.iter().skip(start).take(5).enumerate() {
-            length |= usize::from(byte & 0x7f) << shift;
-            shift += 7;
-            if byte & 0x80 == 0 {
-                let from = start + index + 1;
-                return self.strings.get(from..from + length).unwrap_or_default();
-            }
-        }
-        &[]
+        text_at(&self.strings, at)
     }
 
     pub fn text(&self, at: Reference) -> &str {
@@ -143,15 +142,23 @@ impl Store {
 
     /// Adds a string without looking for an equal one.
     pub fn push_string(&mut self, text: &[u8]) -> Option<Reference> {
-        let at = Reference::new(Tag::String, self.strings.len())?;
-        let mut length = text.len();
-        while length >= 0x80 {
-            self.strings.push((length & 0x7f) as u8 | 0x80);
-            length >>= 7;
+        let mut prefix = [0; 5];
+        let mut digits = 0;
+        let mut left = u32::try_from(text.len()).ok()?;
+        for place in &mut prefix {
+            digits += 1;
+            *place = (left & 0x7f) as u8;
+            left >>= 7;
+            if left == 0 {
+                break;
+            }
+            *place |= 0x80;
         }
-        self.strings.push(length as u8);
-        self.strings.extend_from_slice(text);
-        Some(at)
+        let (at, chunk) = self.strings.run(digits + text.len());
+        let reference = Reference::new(Tag::String, at)?;
+        chunk.extend(prefix.iter().take(digits));
+        chunk.extend_from_slice(text);
+        Some(reference)
     }
 
     /// Adds a scalar that is no string.
@@ -170,22 +177,38 @@ impl Store {
     }
 
     fn push_wide(&mut self, tag: Tag, bits: u64) -> Option<Reference> {
-        self.wide.push(bits);
-        Reference::new(tag, self.wide.len() - 1)
+        let (at, chunk) = self.wide.run(1);
+        let reference = Reference::new(tag, at)?;
+        chunk.push(bits);
+        Some(reference)
     }
 
     pub fn push_list(&mut self, items: &[Reference]) -> Option<Reference> {
-        let at = Reference::new(Tag::List, self.words.len())?;
-        self.words.push(u32::try_from(items.len()).ok()?);
-        self.words.extend(items.iter().map(|item| item.word()));
-        Some(at)
+        self.push_run(Tag::List, u32::try_from(items.len()).ok()?, items)
     }
 
     pub fn push_record(&mut self, shape: u32, values: &[Reference]) -> Option<Reference> {
-        let at = Reference::new(Tag::Map, self.words.len())?;
-        self.words.push(shape);
-        self.words.extend(values.iter().map(|value| value.word()));
-        Some(at)
+        self.push_run(Tag::Map, shape, values)
+    }
+
+    fn push_run(&mut self, tag: Tag, first: u32, rest: &[Reference]) -> Option<Reference> {
+        let (at, chunk) = self.words.run(1 + rest.len());
+        let reference = Reference::new(tag, at)?;
+        chunk.push(first);
+        chunk.extend(rest.iter().map(|item| item.word()));
+        Some(reference)
+    }
+
+    /// Adds a shape. None where there are too many, `Err` a key that occurs twice in it.
+    pub fn push_shape(&mut self, keys: &[Reference]) -> Result<Option<u32>, Reference> {
+        for (index, key) in keys.iter().enumerate() {
+            if keys.iter().take(index).any(|earlier| earlier == key) {
+                return Err(*key);
+            }
+        }
+        let shape = u32::try_from(self.shapes.len()).ok();
+        self.shapes.push(keys.into());
+        Ok(shape.filter(|shape| shape & HASHED == 0))
     }
 
     /// Adds a map of more than [`RECORD`] keys: header, keys, values, table of entry numbers from 1.
@@ -195,93 +218,98 @@ impl Store {
         keys: &[Reference],
         values: &[Reference],
     ) -> Result<Option<Reference>, Reference> {
-        let Some(at) = Reference::new(Tag::Map, self.words.len()) else {
-            return Ok(None);
-        };
         let count = keys.len();
-        self.words.push(HASHED | count as u32);
-        self.words.extend(keys.iter().map(|key| key.word()));
-        self.words.extend(values.iter().map(|value| value.word()));
-        let table = self.words.len();
         let size = table_size(count);
-        self.words.resize(table + size, 0);
-        for (index, key) in keys.iter().enumerate() {
-            let mut place = hash(self.bytes(*key)) as usize & (size - 1);
-            loop {
-                match self.word(table + place).unwrap_or_default() {
-                    0 => break,
-                    other if keys.get(other as usize - 1) == Some(key) => return Err(*key),
-                    _ => place = (place + 1) & (size - 1),
+        let (at, chunk) = self.words.run(1 + 2 * count + size);
+        let start = chunk.len();
+        chunk.push(HASHED | count as u32);
+        chunk.extend(keys.iter().map(|key| key.word()));
+        chunk.extend(values.iter().map(|value| value.word()));
+        chunk.resize(start + 1 + 2 * count + size, 0);
+        let table = chunk.get_mut(start + 1 + 2 * count..).unwrap_or_default();
+        for (key, number) in keys.iter().zip(1_u32..) {
+            let mut place =
+                self.hashing.hash_one(text_at(&self.strings, *key)) as usize & (size - 1);
+            while let Some(other) = table.get(place).filter(|other| **other != 0) {
+                if keys.get(*other as usize - 1) == Some(key) {
+                    return Err(*key);
                 }
+                place = (place + 1) & (size - 1);
             }
-            if let Some(word) = self.words.get_mut(table + place) {
-                *word = index as u32 + 1;
+            if let Some(free) = table.get_mut(place) {
+                *free = number;
             }
         }
-        Ok(Some(at))
+        Ok(Reference::new(Tag::Map, at))
     }
 
     /// Where keys, values and table of a map lie.
     fn map(&self, at: Reference) -> Option<MapAt<'_>> {
-        let start = at.payload();
-        let header = self.word(start)?;
+        let (header, rest) = self.words.tail(at.payload()).split_first()?;
         if header & HASHED == 0 {
             return Some(MapAt::Record {
-                keys: self.shapes.get(header as usize)?,
-                values: start + 1,
+                keys: self.shapes.get(*header as usize)?,
+                values: rest,
             });
         }
         let count = (header & !HASHED) as usize;
+        let (keys, rest) = rest.split_at_checked(count)?;
+        let (values, rest) = rest.split_at_checked(count)?;
         Some(MapAt::Hashed {
-            keys: start + 1,
-            values: start + 1 + count,
-            table: start + 1 + 2 * count,
-            count,
+            keys,
+            values,
+            table: rest.get(..table_size(count))?,
         })
     }
 
     pub fn len(&self, at: Reference) -> usize {
         match at.tag() {
-            Tag::List => self.word(at.payload()).unwrap_or_default() as usize,
+            Tag::List => self.list(at).len(),
             Tag::Map => match self.map(at) {
                 Some(MapAt::Record { keys, .. }) => keys.len(),
-                Some(MapAt::Hashed { count, .. }) => count,
+                Some(MapAt::Hashed { keys, .. }) => keys.len(),
                 None => 0,
             },
             _ => 0,
         }
     }
 
+    fn list(&self, at: Reference) -> &[u32] {
+        let tail = self.words.tail(at.payload());
+        let items = tail
+            .split_first()
+            .and_then(|(length, rest)| rest.get(..*length as usize));
+        items.unwrap_or_default()
+    }
+
     pub fn element(&self, at: Reference, index: usize) -> Option<Reference> {
-        if at.tag() != Tag::List || index >= self.len(at) {
+        if at.tag() != Tag::List {
             return None;
         }
-        self.reference(at.payload() + 1 + index)
+        self.list(at).get(index).copied().map(Reference)
     }
 
     pub fn member(&self, at: Reference, name: &str) -> Option<Reference> {
         if at.tag() != Tag::Map {
             return None;
         }
+        let name = name.as_bytes();
         match self.map(at)? {
             MapAt::Record { keys, values } => {
-                let index = keys
-                    .iter()
-                    .position(|key| self.bytes(*key) == name.as_bytes())?;
-                self.reference(values + index)
+                let index = keys.iter().position(|key| self.bytes(*key) == name)?;
+                values.get(index).copied().map(Reference)
             }
             MapAt::Hashed {
                 keys,
                 values,
                 table,
-                count,
             } => {
-                let mask = table_size(count) - 1;
-                let mut place = hash(name.as_bytes()) as usize & mask;
+                let mask = table.len() - 1;
+                let mut place = self.hash(name) as usize & mask;
                 loop {
-                    let index = self.word(table + place)?.checked_sub(1)? as usize;
-                    if self.bytes(self.reference(keys + index)?) == name.as_bytes() {
-                        return self.reference(values + index);
+                    let index = table.get(place)?.checked_sub(1)? as usize;
+                    if self.bytes(Reference(*keys.get(index)?)) == name {
+                        return values.get(index).copied().map(Reference);
                     }
                     place = (place + 1) & mask;
                 }
@@ -299,35 +327,53 @@ impl Store {
         if at.tag() != Tag::Map {
             return None;
         }
-        match self.map(at)? {
-            MapAt::Record { keys, values } => {
-                Some((*keys.get(index)?, self.reference(values + index)?))
+        let (key, value) = match self.map(at)? {
+            MapAt::Record { keys, values } => (*keys.get(index)?, values.get(index)?),
+            MapAt::Hashed { keys, values, .. } => {
+                (Reference(*keys.get(index)?), values.get(index)?)
             }
-            MapAt::Hashed {
-                keys,
-                values,
-                count,
-                ..
-            } if index < count => Some((
-                self.reference(keys + index)?,
-                self.reference(values + index)?,
-            )),
-            MapAt::Hashed { .. } => None,
-        }
+        };
+        Some((key, Reference(*value)))
     }
 }
 
+/// A map's parts; a record's values may have anything behind them.
 enum MapAt<'s> {
     Record {
         keys: &'s [Reference],
-        values: usize,
+        values: &'s [u32],
     },
     Hashed {
-        keys: usize,
-        values: usize,
-        table: usize,
-        count: usize,
+        keys: &'s [u32],
+        values: &'s [u32],
+        table: &'s [u32],
     },
+}
+
+#[inline]
+fn text_at(strings: &Strings, at: Reference) -> &[u8] {
+    let tail = strings.tail(at.payload());
+    // Most strings are short: one byte of length.
+    if let Some((&length, text)) = tail.split_first()
+        && length < 0x80
+    {
+        return text.get(..usize::from(length)).unwrap_or_default();
+    }
+    long(tail)
+}
+
+/// A string whose length takes several bytes.
+#[cold]
+fn long(tail: &[u8]) -> &[u8] {
+    let mut length = 0;
+    for (index, byte) in tail.iter().take(5).enumerate() {
+        length |= usize::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            let from = index + 1;
+            return tail.get(from..from + length).unwrap_or_default();
+        }
+    }
+    &[]
 }
 
 /// Slots of a hash table for `count` keys: a power of two, at most 3/4 full.
