@@ -4,6 +4,7 @@
 pub mod body;
 mod drain;
 pub mod guard;
+mod h2;
 mod listen;
 pub mod secret;
 mod serve;
@@ -12,6 +13,7 @@ pub mod telemetry;
 mod tls;
 
 pub use drain::{Drain, Draining, Readiness, drain};
+pub use h2::{H2Limits, serve_h2};
 pub use listen::{Accepting, BindError, Bound, Listener, Stream};
 pub use serve::{Connections, Door, Ended, Limits, serve};
 pub use tls::{TlsError, tls};

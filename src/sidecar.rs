@@ -11,9 +11,11 @@ pub mod caller;
 pub mod clock;
 pub mod config;
 pub mod forward;
+mod grpc;
 mod http;
 mod metrics;
 mod settings;
+mod shared;
 pub mod source;
 pub mod status;
 mod threads;
@@ -30,8 +32,8 @@ use crate::api::authzen;
 use crate::identity::{IssuerError, Verifier};
 use crate::server::secret::{self, SecretError};
 use crate::server::{
-    BindError, Bound, Connections, Drain, Ended, Limits, Listener, Readiness, TlsError, drain,
-    telemetry,
+    BindError, Bound, Connections, Drain, Ended, H2Limits, Limits, Listener, Readiness, TlsError,
+    drain, telemetry,
 };
 use crate::snapshot;
 
@@ -42,6 +44,8 @@ use clock::Clock;
 use config::{Address, Config, ConfigError, FailOpen, Loaded};
 use forward::{Forwarder, SetupError};
 use metrics::Metrics;
+use shared::Shared;
+use threads::Listening;
 
 /// Why the sidecar does not start.
 #[derive(Debug, thiserror::Error)]
@@ -78,11 +82,15 @@ pub enum RunError {
 pub struct Sidecar {
     threads: usize,
     limits: Limits,
+    h2_limits: H2Limits,
+    max_message_bytes: usize,
     http: Vec<Listener>,
+    grpc: Vec<Listener>,
     admin_listeners: Vec<Listener>,
     tls: Option<Arc<ServerConfig>>,
+    grpc_tls: Option<Arc<ServerConfig>>,
     connections: Connections,
-    shared: Arc<http::Shared>,
+    shared: Arc<Shared>,
     admin: Arc<Admin>,
     activator: Arc<Activator>,
     readiness: Readiness,
@@ -99,6 +107,7 @@ impl Sidecar {
         let config = &loaded.config;
         config.check()?;
         let http = bind(&config.http_addresses()?)?;
+        let grpc = bind(&config.grpc_addresses()?)?;
         let admin_listeners = bind(&config.admin_addresses()?)?;
         let registry = telemetry::registry()?;
         let metrics = Arc::new(Metrics::register(&registry)?);
@@ -119,7 +128,7 @@ impl Sidecar {
             .transpose()?;
         let callers = Arc::new(Callers::new(config.tenant_id()?, verifier));
         let (drain, draining) = drain();
-        let shared = Arc::new(http::Shared {
+        let shared = Arc::new(Shared {
             callers,
             reader: reader.clone(),
             status: activator.status(),
@@ -154,9 +163,13 @@ impl Sidecar {
         Ok(Self {
             threads: settings::threads(config),
             limits: settings::limits(config),
+            h2_limits: settings::h2_limits(config),
+            max_message_bytes: config.listeners.grpc.max_message_bytes,
             http,
+            grpc,
             admin_listeners,
-            tls: tls(config)?,
+            tls: http_tls(config)?,
+            grpc_tls: grpc_tls(config)?,
             connections,
             shared,
             admin,
@@ -170,6 +183,15 @@ impl Sidecar {
     #[must_use]
     pub fn http_addresses(&self) -> Vec<Bound> {
         self.http
+            .iter()
+            .map(|listener| listener.bound().clone())
+            .collect()
+    }
+
+    /// Where the gRPC listener is bound.
+    #[must_use]
+    pub fn grpc_addresses(&self) -> Vec<Bound> {
+        self.grpc
             .iter()
             .map(|listener| listener.bound().clone())
             .collect()
@@ -200,9 +222,13 @@ impl Sidecar {
         let Self {
             threads,
             limits,
+            h2_limits,
+            max_message_bytes,
             http,
+            grpc,
             admin_listeners,
             tls,
+            grpc_tls,
             connections,
             shared,
             admin,
@@ -211,6 +237,7 @@ impl Sidecar {
             drain,
         } = self;
         announce("http", &http);
+        announce("grpc", &grpc);
         announce("admin", &admin_listeners);
         let admin_thread = threads::admin(admin_listeners, limits, Arc::clone(&admin))?;
         activator.boot().await;
@@ -223,9 +250,21 @@ impl Sidecar {
             latch.set_ready();
             tracing::info!("ready");
         });
-        let plane = threads::data(threads, &http, tls.as_ref(), limits, &connections, &shared)?;
         // The threads hold the sockets from here on: when they let go, nobody accepts.
-        drop(http);
+        let plane = threads::data(
+            threads,
+            &Listening {
+                http,
+                tls,
+                limits,
+                grpc,
+                grpc_tls,
+                h2_limits,
+                max_message_bytes,
+            },
+            &connections,
+            &shared,
+        )?;
         let mut ended = plane.ended;
         let early = tokio::select! {
             () = shutdown => false,
@@ -267,14 +306,35 @@ fn announce(name: &str, listeners: &[Listener]) {
     }
 }
 
-fn tls(config: &Config) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+fn http_tls(config: &Config) -> Result<Option<Arc<ServerConfig>>, TlsError> {
     let listener = &config.listeners.http;
-    match (&listener.tls_cert_file, &listener.tls_key_file) {
-        (Some(certificates), Some(key)) => {
-            crate::server::tls(certificates.as_ref(), key.as_ref()).map(Some)
-        }
-        _ => Ok(None),
-    }
+    tls(
+        listener.tls_cert_file.as_deref(),
+        listener.tls_key_file.as_deref(),
+        "http/1.1",
+    )
+}
+
+fn grpc_tls(config: &Config) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+    let listener = &config.listeners.grpc;
+    tls(
+        listener.tls_cert_file.as_deref(),
+        listener.tls_key_file.as_deref(),
+        "h2",
+    )
+}
+
+fn tls(
+    certificates: Option<&str>,
+    key: Option<&str>,
+    protocol: &str,
+) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+    certificates
+        .zip(key)
+        .map(|(certificates, key)| {
+            crate::server::tls(certificates.as_ref(), key.as_ref(), protocol)
+        })
+        .transpose()
 }
 
 fn admin_token(config: &Config) -> Result<Option<String>, SecretError> {

@@ -197,7 +197,7 @@ fn write_config(
         Address::Unix(path) => format!("{{address: null, unix: {}}}", path.display()),
     };
     let text = format!(
-        "tenant: {TENANT}\nkeyring: {}\ncache: {{dir: {}}}\nthreads: 1\nlisteners:\n  http: {listener}\n  admin: {{address: \"127.0.0.1:{}\"}}\nsources:\n  - {{name: load, url: \"{source}\", poll: 1s}}\n{more}",
+        "tenant: {TENANT}\nkeyring: {}\ncache: {{dir: {}}}\nthreads: 1\nlisteners:\n  http: {listener}\n  grpc: {{address: null}}\n  admin: {{address: \"127.0.0.1:{}\"}}\nsources:\n  - {{name: load, url: \"{source}\", poll: 1s}}\n{more}",
         keyring.display(),
         scratch.join("cache").display(),
         free_port()?

@@ -63,6 +63,9 @@ struct Settings {
     /// Address of the main listener
     #[arg(long, value_name = "ADDRESS:PORT", global = true)]
     http: Option<String>,
+    /// Address of the gRPC listener
+    #[arg(long, value_name = "ADDRESS:PORT", global = true)]
+    grpc: Option<String>,
     /// Address of the admin listener
     #[arg(long, value_name = "ADDRESS:PORT", global = true)]
     admin: Option<String>,
@@ -92,21 +95,19 @@ impl Settings {
         );
         add("--authorization", "opa.authorization", &self.authorization);
         add("--http", "listeners.http.address", &self.http);
+        add("--grpc", "listeners.grpc.address", &self.grpc);
         add("--admin", "listeners.admin.address", &self.admin);
         add("--log-level", "log.level", &self.log_level);
         add("--log-format", "log.format", &self.log_format);
         if self.insecure_plaintext {
             let value = Some("true".to_owned());
-            add(
-                "--insecure-plaintext",
+            for path in [
                 "listeners.http.insecure_plaintext",
-                &value,
-            );
-            add(
-                "--insecure-plaintext",
+                "listeners.grpc.insecure_plaintext",
                 "listeners.admin.insecure_plaintext",
-                &value,
-            );
+            ] {
+                add("--insecure-plaintext", path, &value);
+            }
         }
         flags
     }

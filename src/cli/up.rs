@@ -55,6 +55,9 @@ pub struct Args {
     /// Address of the sidecar's decisions
     #[arg(long, value_name = "ADDRESS:PORT", default_value_t = loopback(8181))]
     http: SocketAddr,
+    /// Address of the sidecar's gRPC
+    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = loopback(9191))]
+    grpc: SocketAddr,
     /// Address of the sidecar's health, metrics and status
     #[arg(long, value_name = "ADDRESS:PORT", default_value_t = loopback(8282))]
     admin: SocketAddr,
@@ -79,6 +82,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     telemetry::init_log(&args.log_level, Format::from_word(&args.log_format));
     check(args.listen, "--listen")?;
     check(args.http, "--http")?;
+    check(args.grpc, "--grpc")?;
     check(args.admin, "--admin")?;
     let home = Home::open(args.data_dir.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -187,6 +191,7 @@ impl Start<'_> {
         let banner = Banner {
             control_plane: self.control_plane,
             http: doors.http,
+            grpc: doors.grpc,
             admin: doors.admin,
             revision: &revision,
             tenant: TENANT,

@@ -95,7 +95,7 @@ pub(super) async fn build(config: Config) -> Result<ControlPlane, ControlPlaneEr
     let tls = config
         .tls
         .as_ref()
-        .map(|tls| server::tls(&tls.certificate_file, &tls.key_file))
+        .map(|tls| server::tls(&tls.certificate_file, &tls.key_file, "http/1.1"))
         .transpose()?;
     let access = Access::compile()?;
     let metrics = Metrics::new()?;

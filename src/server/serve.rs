@@ -86,7 +86,7 @@ pub struct Door {
     pub bound: Bound,
 }
 
-/// Serves a listener on the current thread's `LocalSet` until the drain ends it.
+/// Serves HTTP/1.1 on the current thread's `LocalSet` until the drain ends it.
 ///
 /// # Errors
 ///
@@ -96,17 +96,44 @@ pub async fn serve<H, F>(
     tls: Option<Arc<ServerConfig>>,
     limits: Limits,
     connections: Connections,
-    mut draining: Draining,
+    draining: Draining,
     handler: H,
 ) -> std::io::Result<Ended>
 where
     H: Fn(Request<Incoming>, Rc<Door>) -> F + Clone + 'static,
     F: Future<Output = Response<Body>> + 'static,
 {
+    let tls = tls.map(TlsAcceptor::from);
+    let life = draining.clone();
+    accept(
+        listener,
+        limits.drain,
+        connections,
+        draining,
+        move |stream, door| {
+            let (handler, tls, draining) = (handler.clone(), tls.clone(), life.clone());
+            let service = move |request| handler(request, Rc::clone(&door));
+            connect(stream, tls, limits, draining, service)
+        },
+    )
+    .await
+}
+
+/// Runs `connect` for every connection of a listener until the drain ends it, and then for as long as they may finish.
+pub(super) async fn accept<C, F>(
+    listener: Listener,
+    drain: Duration,
+    connections: Connections,
+    mut draining: Draining,
+    connect: C,
+) -> std::io::Result<Ended>
+where
+    C: Fn(Stream, Rc<Door>) -> F,
+    F: Future<Output = ()> + 'static,
+{
     let door = Rc::new(Door {
         bound: listener.bound().clone(),
     });
-    let tls = tls.map(TlsAcceptor::from);
     let accepting = listener.into_tokio()?;
     let mut running = JoinSet::new();
     loop {
@@ -118,18 +145,16 @@ where
                 let Some(open) = connections.enter() else {
                     continue;
                 };
-                let (handler, door, tls) = (handler.clone(), Rc::clone(&door), tls.clone());
-                let draining = draining.clone();
+                let connection = connect(stream, Rc::clone(&door));
                 running.spawn_local(async move {
-                    let service = move |request| handler(request, Rc::clone(&door));
-                    connect(stream, tls, limits, draining, service).await;
+                    connection.await;
                     drop(open);
                 });
             }
         }
     }
     drop(accepting);
-    let finished = tokio::time::timeout(limits.drain, async {
+    let finished = tokio::time::timeout(drain, async {
         while running.join_next().await.is_some() {}
     });
     let aborted = if finished.await.is_ok() {

@@ -20,12 +20,13 @@ pub enum TlsError {
     Pair(String),
 }
 
-/// What a listener needs to speak TLS: the chain in `certificates` and its key in `key` (PEM files).
+/// What a listener needs to speak TLS: the chain in `certificates` and its key in `key` (PEM files), and the one
+/// protocol that is spoken over it (`http/1.1`, `h2`).
 ///
 /// # Errors
 ///
 /// [`TlsError`].
-pub fn tls(certificates: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn tls(certificates: &Path, key: &Path, protocol: &str) -> Result<Arc<ServerConfig>, TlsError> {
     let failed = |reason: String| TlsError::Certificate {
         path: certificates.display().to_string(),
         reason,
@@ -48,7 +49,7 @@ pub fn tls(certificates: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsErro
         .with_no_client_auth()
         .with_single_cert(chain, private)
         .map_err(|error| TlsError::Pair(error.to_string()))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
     Ok(Arc::new(config))
 }
 
@@ -72,18 +73,24 @@ mod tests {
         let other = rcgen::generate_simple_self_signed(names()).unwrap();
         let chain = write("chain", pair.cert.pem(), 0o644);
         let key = write("key", pair.signing_key.serialize_pem(), 0o600);
-        assert_eq!(tls(&chain, &key).unwrap().alpn_protocols, [b"http/1.1"]);
+        assert_eq!(tls(&chain, &key, "h2").unwrap().alpn_protocols, [b"h2"]);
         let wide = write("wide", pair.signing_key.serialize_pem(), 0o644);
-        assert!(matches!(tls(&chain, &wide), Err(TlsError::Key { .. })));
-        let foreign = write("foreign", other.signing_key.serialize_pem(), 0o600);
-        assert!(matches!(tls(&chain, &foreign), Err(TlsError::Pair(_))));
         assert!(matches!(
-            tls(&key, &key),
+            tls(&chain, &wide, "h2"),
+            Err(TlsError::Key { .. })
+        ));
+        let foreign = write("foreign", other.signing_key.serialize_pem(), 0o600);
+        assert!(matches!(
+            tls(&chain, &foreign, "h2"),
+            Err(TlsError::Pair(_))
+        ));
+        assert!(matches!(
+            tls(&key, &key, "h2"),
             Err(TlsError::Certificate { .. } | TlsError::Pair(_))
         ));
         let nowhere = folder.path().join("nowhere");
         assert!(matches!(
-            tls(&nowhere, &key),
+            tls(&nowhere, &key, "h2"),
             Err(TlsError::Certificate { .. })
         ));
     }

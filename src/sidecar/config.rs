@@ -3,6 +3,7 @@
 //! Comes from a file, `LICTOR_` variables and flags ([`load`]), or is made by a program ([`Config::new`]).
 
 mod check;
+mod grpc;
 mod keys;
 mod load;
 pub mod opa;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::server::settings::units::{duration, optional_duration};
 
 pub use check::{Address, ConfigError};
+pub use grpc::GrpcListener;
 pub use keys::{KEYS, schema};
 pub use load::{Files, Loaded, load};
 
@@ -58,6 +60,7 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct Listeners {
     pub http: HttpListener,
+    pub grpc: GrpcListener,
     pub admin: AdminListener,
 }
 

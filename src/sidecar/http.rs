@@ -16,29 +16,23 @@ mod variant;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use tokio::sync::Semaphore;
 
 use crate::api::ErrorCode;
-use crate::decide::{Observer, Question, Worker};
+use crate::decide::{Question, Worker};
 use crate::engine::DuplicateMembers;
 use crate::identity::Claims;
 use crate::model::Timestamp;
 use crate::server::body::{self, Body};
-use crate::server::{Bound, Door, Draining, guard};
-use crate::snapshot::Reader;
+use crate::server::{Bound, Door, guard};
 
-use super::caller::{Callers, LocalCallers};
-use super::clock::Clock;
-use super::config::{LimitsConfig, WhenNoPolicy};
-use super::forward::Forwarder;
-use super::metrics::Metrics;
-use super::status::Status;
+use super::caller::LocalCallers;
+use super::shared::Shared;
 
 use asked::Asked;
 use error::Failure;
@@ -48,31 +42,11 @@ use route::{Route, Routed};
 /// Requests that may wait for a revision at a time.
 pub const WAITERS: usize = 64;
 
-/// What all serving threads share.
-#[derive(Debug)]
-pub struct Shared {
-    pub callers: Arc<Callers>,
-    pub reader: Reader,
-    pub status: Arc<Status>,
-    pub clock: Clock,
-    pub metrics: Arc<Metrics>,
-    /// None where no upstream is configured.
-    pub forwarder: Option<Forwarder>,
-    pub waiters: Semaphore,
-    pub draining: Draining,
-    pub limits: LimitsConfig,
-    pub allowed_origins: Vec<String>,
-    pub when_no_policy: WhenNoPolicy,
-    pub fail_open_access: bool,
-    /// The AuthZEN metadata, where it is configured.
-    pub metadata: Option<Bytes>,
-}
-
 /// Answers the requests of one thread.
 #[derive(Debug)]
 pub struct Handler {
     shared: Arc<Shared>,
-    worker: RefCell<Worker>,
+    worker: Rc<RefCell<Worker>>,
     callers: LocalCallers,
 }
 
@@ -97,23 +71,13 @@ impl Call<'_> {
 }
 
 impl Handler {
-    /// A handler for the current thread.
+    /// A handler for the current thread, whose doors share one worker.
     #[must_use]
-    pub fn new(shared: Arc<Shared>) -> Self {
-        let limits = shared.limits.decision();
-        let observer: Arc<dyn Observer> = Arc::clone(&shared.metrics) as Arc<dyn Observer>;
+    pub fn new(shared: Arc<Shared>, worker: Rc<RefCell<Worker>>) -> Self {
         Self {
-            worker: RefCell::new(Worker::new(&shared.reader, limits, observer)),
+            worker,
             callers: shared.callers.local(),
             shared,
-        }
-    }
-
-    /// Lets go of retired snapshots while there are no requests. Never returns.
-    pub async fn release_retired(&self) {
-        loop {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            self.worker.borrow_mut().release_retired();
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::bundle::Limits as ArchiveLimits;
 use crate::identity::{self, KeyUse, TrustedIssuer, TrustedKey};
 use crate::resilience::BreakerSettings;
-use crate::server::Limits;
+use crate::server::{H2Limits, Limits};
 use crate::wire;
 
 use super::activation::{self, OnPersistError};
@@ -134,6 +134,24 @@ pub(super) const fn limits(config: &Config) -> Limits {
         header_bytes: config.limits.header_bytes,
         header_timeout: config.limits.header_timeout,
         drain: config.limits.drain,
+    }
+}
+
+/// What the gRPC listener is told.
+pub(super) fn h2_limits(config: &Config) -> H2Limits {
+    let grpc = &config.listeners.grpc;
+    H2Limits {
+        handshake_timeout: config.limits.header_timeout,
+        drain: config.limits.drain,
+        keep_alive_interval: grpc.keep_alive_interval,
+        keep_alive_timeout: grpc.keep_alive_timeout,
+        concurrent_streams: grpc.max_concurrent_streams,
+        header_bytes: u32::try_from(config.limits.header_bytes).unwrap_or(u32::MAX),
+        send_buffer_bytes: grpc.max_send_buffer_bytes,
+        stream_window_bytes: grpc.stream_window_bytes,
+        connection_window_bytes: grpc.connection_window_bytes,
+        pending_resets: grpc.max_pending_resets,
+        error_resets: grpc.max_error_resets,
     }
 }
 

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::thread;
 
 use tokio::sync::oneshot;
-use tokio::task::LocalSet;
+use tokio::task::{JoinSet, LocalSet};
 use tokio_rustls::rustls::ServerConfig;
 
-use crate::server::{Connections, Drain, Draining, Ended, Limits, Listener, drain, serve};
+use crate::server::{
+    Connections, Drain, Ended, H2Limits, Limits, Listener, drain, serve, serve_h2,
+};
 
 use super::RunError;
 use super::admin::Admin;
-use super::http::{Handler, Shared};
+use super::shared::{self, Shared};
+use super::{grpc, http};
 
 /// Connections that the admin listener takes at a time.
 const ADMIN_CONNECTIONS: usize = 256;
@@ -37,35 +40,90 @@ impl AdminThread {
     }
 }
 
+/// What the serving threads listen on, and how.
+pub(super) struct Listening {
+    pub http: Vec<Listener>,
+    pub tls: Option<Arc<ServerConfig>>,
+    pub limits: Limits,
+    pub grpc: Vec<Listener>,
+    pub grpc_tls: Option<Arc<ServerConfig>>,
+    pub h2_limits: H2Limits,
+    pub max_message_bytes: usize,
+}
+
+impl Listening {
+    /// The same sockets for another thread.
+    fn try_clone(&self) -> std::io::Result<Self> {
+        let clones = |listeners: &[Listener]| -> std::io::Result<Vec<_>> {
+            listeners.iter().map(Listener::try_clone).collect()
+        };
+        Ok(Self {
+            http: clones(&self.http)?,
+            tls: self.tls.clone(),
+            limits: self.limits,
+            grpc: clones(&self.grpc)?,
+            grpc_tls: self.grpc_tls.clone(),
+            h2_limits: self.h2_limits,
+            max_message_bytes: self.max_message_bytes,
+        })
+    }
+}
+
 /// Starts `count` serving threads on clones of the listeners.
 pub(super) fn data(
     count: usize,
-    listeners: &[Listener],
-    tls: Option<&Arc<ServerConfig>>,
-    limits: Limits,
+    listening: &Listening,
     connections: &Connections,
     shared: &Arc<Shared>,
 ) -> Result<DataPlane, RunError> {
     let mut handles = Vec::new();
     for index in 0..count {
-        let own = listeners
-            .iter()
-            .map(Listener::try_clone)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(RunError::Thread)?;
-        let (tls, connections, shared) = (tls.cloned(), connections.clone(), Arc::clone(shared));
-        let draining = shared.draining.clone();
-        handles.push(spawn(format!("serve-{index}"), move || async move {
-            let handler = Rc::new(Handler::new(shared));
-            let releasing = Rc::clone(&handler);
-            tokio::task::spawn_local(async move { releasing.release_retired().await });
-            let answer = move |request, door| Rc::clone(&handler).handle(request, door);
-            serve_all(own, tls, limits, connections, draining, answer).await
+        let own = listening.try_clone().map_err(RunError::Thread)?;
+        let (connections, shared) = (connections.clone(), Arc::clone(shared));
+        handles.push(spawn(format!("serve-{index}"), move || {
+            serve_data(own, connections, shared)
         })?);
     }
     Ok(DataPlane {
         ended: join("join", handles)?,
     })
+}
+
+/// What one serving thread does: all doors, and one worker for them.
+async fn serve_data(listening: Listening, connections: Connections, shared: Arc<Shared>) -> Ended {
+    let draining = shared.draining.clone();
+    let worker = shared.worker();
+    tokio::task::spawn_local(shared::release_retired(Rc::clone(&worker)));
+    let http = Rc::new(http::Handler::new(Arc::clone(&shared), Rc::clone(&worker)));
+    let grpc = Rc::new(grpc::Handler::new(
+        shared,
+        worker,
+        listening.max_message_bytes,
+    ));
+    let mut serving = JoinSet::new();
+    for listener in listening.http {
+        let http = Rc::clone(&http);
+        serving.spawn_local(serve(
+            listener,
+            listening.tls.clone(),
+            listening.limits,
+            connections.clone(),
+            draining.clone(),
+            move |request, door| Rc::clone(&http).handle(request, door),
+        ));
+    }
+    for listener in listening.grpc {
+        let grpc = Rc::clone(&grpc);
+        serving.spawn_local(serve_h2(
+            listener,
+            listening.grpc_tls.clone(),
+            listening.h2_limits,
+            connections.clone(),
+            draining.clone(),
+            move |request, door| Rc::clone(&grpc).handle(request, door),
+        ));
+    }
+    all_ended(serving).await
 }
 
 /// Starts the admin thread.
@@ -81,8 +139,14 @@ pub(super) fn admin(
     };
     let handle = spawn("admin".to_owned(), move || async move {
         let connections = Connections::new(ADMIN_CONNECTIONS);
-        let answer = move |request, door| Arc::clone(&admin).handle(request, door);
-        serve_all(listeners, None, limits, connections, draining, answer).await
+        let mut serving = JoinSet::new();
+        for listener in listeners {
+            let (admin, connections) = (Arc::clone(&admin), connections.clone());
+            let answer = move |request, door| Arc::clone(&admin).handle(request, door);
+            let draining = draining.clone();
+            serving.spawn_local(serve(listener, None, limits, connections, draining, answer));
+        }
+        all_ended(serving).await
     })?;
     Ok(AdminThread {
         drain,
@@ -132,24 +196,7 @@ fn join(
     Ok(receiver)
 }
 
-async fn serve_all<H, F>(
-    listeners: Vec<Listener>,
-    tls: Option<Arc<ServerConfig>>,
-    limits: Limits,
-    connections: Connections,
-    draining: Draining,
-    handler: H,
-) -> Ended
-where
-    H: Fn(::http::Request<hyper::body::Incoming>, Rc<crate::server::Door>) -> F + Clone + 'static,
-    F: Future<Output = ::http::Response<crate::server::body::Body>> + 'static,
-{
-    let mut serving = tokio::task::JoinSet::new();
-    for listener in listeners {
-        let (tls, handler) = (tls.clone(), handler.clone());
-        let (connections, draining) = (connections.clone(), draining.clone());
-        serving.spawn_local(serve(listener, tls, limits, connections, draining, handler));
-    }
+async fn all_ended(mut serving: JoinSet<std::io::Result<Ended>>) -> Ended {
     let mut total = Ended::default();
     while let Some(ended) = serving.join_next().await {
         match ended {

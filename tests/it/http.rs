@@ -28,6 +28,7 @@ fn pod(more: &Value) -> Pod {
                 "unix": pod.path("http.sock"),
                 "allowed_origins": ["https://console.example"],
             },
+            "grpc": {"address": "127.0.0.1:0"},
             "admin": {"address": "127.0.0.1:0"},
         },
         "threads": 2,

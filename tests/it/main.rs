@@ -17,6 +17,7 @@ mod cases;
 mod control_plane;
 mod crash;
 mod forward;
+mod grpc;
 mod http;
 mod memory;
 mod opa;

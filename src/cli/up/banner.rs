@@ -11,6 +11,7 @@ use serde_json::json;
 pub(super) struct Banner<'b> {
     pub(super) control_plane: SocketAddr,
     pub(super) http: SocketAddr,
+    pub(super) grpc: SocketAddr,
     pub(super) admin: SocketAddr,
     pub(super) revision: &'b str,
     pub(super) tenant: &'b str,
@@ -34,7 +35,7 @@ impl fmt::Display for Banner<'_> {
             "\
 # Lictor is up; Ctrl-C stops it. The lines below can be pasted into another terminal.
 #
-#   sidecar        http://{http}   (health, metrics, status: http://{admin})
+#   sidecar        http://{http}   (gRPC: {grpc}; health, metrics, status: http://{admin})
 #   control plane  http://{control_plane}
 #   revision       {revision}
 #   tenant         {tenant}
@@ -44,6 +45,7 @@ impl fmt::Display for Banner<'_> {
 export TOKEN={token}
 ",
             http = self.http,
+            grpc = self.grpc,
             admin = self.admin,
             control_plane = self.control_plane,
             revision = self.revision,

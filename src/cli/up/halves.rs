@@ -118,6 +118,7 @@ pub(super) struct SidecarHalf {
 #[derive(Clone, Copy)]
 pub(super) struct Doors {
     pub(super) http: SocketAddr,
+    pub(super) grpc: SocketAddr,
     pub(super) admin: SocketAddr,
 }
 
@@ -133,6 +134,7 @@ impl SidecarHalf {
             .context("the sidecar does not start")?;
         let doors = Doors {
             http: tcp(&program.http_addresses())?,
+            grpc: tcp(&program.grpc_addresses())?,
             admin: tcp(&program.admin_addresses())?,
         };
         let half = Half::start("the sidecar", |stopped| async move {
@@ -198,6 +200,7 @@ fn sidecar_config(
     };
     let mut config = SidecarConfig::new(TENANT, source, &keys.keyring_file, &home.path("cache"));
     config.listeners.http.address = Some(args.http.to_string());
+    config.listeners.grpc.address = Some(args.grpc.to_string());
     config.listeners.admin.address = Some(args.admin.to_string());
     config.upstream.url = Some(base);
     config.constitutional_hash = Some(crate::model::CONSTITUTIONAL_HASH.into());

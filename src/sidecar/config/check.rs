@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use crate::model::TenantId;
 use crate::server::settings::SettingsErrors;
 
-use super::{Config, HttpListener};
+use super::Config;
+
+/// What a flow-control window of HTTP/2 can hold.
+const MAX_WINDOW: u32 = i32::MAX as u32;
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -54,14 +57,23 @@ impl Config {
         if http.is_empty() {
             return Err(invalid("`listeners.http` has neither `address` nor `unix`"));
         }
+        let listener = &self.listeners.http;
         check_plaintext(
             "http",
             &http,
-            &self.listeners.http,
-            self.listeners.http.insecure_plaintext,
+            (&listener.tls_cert_file, &listener.tls_key_file),
+            listener.insecure_plaintext,
+        )?;
+        let listener = &self.listeners.grpc;
+        check_plaintext(
+            "grpc",
+            &self.grpc_addresses()?,
+            (&listener.tls_cert_file, &listener.tls_key_file),
+            listener.insecure_plaintext,
         )?;
         let open = self.listeners.admin.insecure_plaintext;
-        check_plaintext("admin", &admin, &HttpListener::default(), open)?;
+        check_plaintext("admin", &admin, (&None, &None), open)?;
+        self.check_grpc()?;
         self.check_decision_point()
     }
 
@@ -90,6 +102,20 @@ impl Config {
         let listener = &self.listeners.http;
         addresses(
             "http",
+            listener.address.as_deref(),
+            listener.unix.as_deref(),
+        )
+    }
+
+    /// Where the gRPC listener is to be bound; nowhere is allowed.
+    ///
+    /// # Errors
+    ///
+    /// When the address is none.
+    pub fn grpc_addresses(&self) -> Result<Vec<Address>, ConfigError> {
+        let listener = &self.listeners.grpc;
+        addresses(
+            "grpc",
             listener.address.as_deref(),
             listener.unix.as_deref(),
         )
@@ -134,6 +160,36 @@ impl Config {
         Ok(())
     }
 
+    /// HTTP/2 has bounds of its own.
+    fn check_grpc(&self) -> Result<(), ConfigError> {
+        let grpc = &self.listeners.grpc;
+        for (name, value, most) in [
+            (
+                "max_concurrent_streams",
+                grpc.max_concurrent_streams,
+                u32::MAX,
+            ),
+            ("stream_window_bytes", grpc.stream_window_bytes, MAX_WINDOW),
+            (
+                "connection_window_bytes",
+                grpc.connection_window_bytes,
+                MAX_WINDOW,
+            ),
+        ] {
+            if value == 0 || value > most {
+                return Err(invalid(format!(
+                    "`listeners.grpc.{name}` is {value}: 1 to {most} is expected"
+                )));
+            }
+        }
+        if u32::try_from(grpc.max_send_buffer_bytes).is_err() {
+            return Err(invalid(
+                "`listeners.grpc.max_send_buffer_bytes` is larger than HTTP/2 allows",
+            ));
+        }
+        Ok(())
+    }
+
     fn check_decision_point(&self) -> Result<(), ConfigError> {
         match &self.authzen.policy_decision_point {
             Some(url) if !url.starts_with("https://") || url.contains(['?', '#']) => {
@@ -170,10 +226,10 @@ fn addresses(
 fn check_plaintext(
     name: &str,
     addresses: &[Address],
-    tls: &HttpListener,
+    (certificates, key): (&Option<String>, &Option<String>),
     insecure: bool,
 ) -> Result<(), ConfigError> {
-    if tls.tls_cert_file.is_some() != tls.tls_key_file.is_some() {
+    if certificates.is_some() != key.is_some() {
         return Err(invalid(format!(
             "`listeners.{name}` needs both `tls_cert_file` and `tls_key_file`, or neither"
         )));
@@ -181,7 +237,7 @@ fn check_plaintext(
     for address in addresses {
         if let Address::Tcp(address) = address
             && !address.ip().is_loopback()
-            && tls.tls_cert_file.is_none()
+            && certificates.is_none()
             && !insecure
         {
             return Err(invalid(format!(
@@ -212,7 +268,7 @@ mod tests {
     fn what_is_missing_or_open_is_said() {
         type Change = fn(&mut Config);
         valid().check().unwrap();
-        let cases: [(&str, Change); 9] = [
+        let cases: [(&str, Change); 12] = [
             ("`tenant` is missing", |config| config.tenant.clear()),
             ("`tenant`: `a b` is no tenant", |config| {
                 config.tenant = "a b".into();
@@ -228,6 +284,15 @@ mod tests {
             }),
             ("beyond loopback", |config| {
                 config.listeners.admin.address = Some("[::]:8282".into());
+            }),
+            ("beyond loopback", |config| {
+                config.listeners.grpc.address = Some("0.0.0.0:9191".into());
+            }),
+            ("`listeners.grpc.stream_window_bytes` is 0", |config| {
+                config.listeners.grpc.stream_window_bytes = 0;
+            }),
+            ("needs both `tls_cert_file`", |config| {
+                config.listeners.grpc.tls_cert_file = Some("/c".into());
             }),
             ("expected an address", |config| {
                 config.listeners.http.address = Some("8181".into());

@@ -46,6 +46,76 @@ pub const KEYS: &[Key] = &[
         "Origins that browsers may call from.",
     ),
     key(
+        "listeners.grpc.address",
+        Kind::OptionalText,
+        "Address and port of the gRPC listener; null = none.",
+    ),
+    key(
+        "listeners.grpc.unix",
+        Kind::OptionalText,
+        "Path of a Unix socket for the gRPC listener.",
+    ),
+    key(
+        "listeners.grpc.tls_cert_file",
+        Kind::OptionalText,
+        "PEM of the certificate chain.",
+    ),
+    key(
+        "listeners.grpc.tls_key_file",
+        Kind::OptionalText,
+        "PEM of the certificate's private key.",
+    ),
+    key(
+        "listeners.grpc.insecure_plaintext",
+        Kind::Boolean,
+        "Serve plain text beyond loopback.",
+    ),
+    key(
+        "listeners.grpc.keep_alive_interval",
+        Kind::OptionalDuration,
+        "How often a connection is asked whether its client still lives; null = never.",
+    ),
+    key(
+        "listeners.grpc.keep_alive_timeout",
+        Kind::Duration,
+        "Time for the answer to that.",
+    ),
+    key(
+        "listeners.grpc.max_concurrent_streams",
+        Kind::Integer,
+        "Calls at a time on one connection.",
+    ),
+    key(
+        "listeners.grpc.max_message_bytes",
+        Kind::Size,
+        "Size of a request message.",
+    ),
+    key(
+        "listeners.grpc.max_send_buffer_bytes",
+        Kind::Size,
+        "What is held for a client that does not read, per call.",
+    ),
+    key(
+        "listeners.grpc.stream_window_bytes",
+        Kind::Size,
+        "What may be under way to us, per call.",
+    ),
+    key(
+        "listeners.grpc.connection_window_bytes",
+        Kind::Size,
+        "What may be under way to us, per connection.",
+    ),
+    key(
+        "listeners.grpc.max_pending_resets",
+        Kind::Integer,
+        "Calls that a client reset before anybody looked at them; more end the connection.",
+    ),
+    key(
+        "listeners.grpc.max_error_resets",
+        Kind::Integer,
+        "Calls that were reset because they broke the protocol; more end the connection.",
+    ),
+    key(
         "listeners.admin.address",
         Kind::OptionalText,
         "Address and port of the admin listener; null = none.",

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::api::ErrorCode;
 
-use super::Shared;
 use super::asked::Wanted;
 use super::error::Failure;
+use crate::sidecar::shared::Shared;
 
 /// Returns once a revision with at least that number is active.
 pub(super) async fn reach(shared: &Shared, wanted: Wanted) -> Result<(), Failure> {

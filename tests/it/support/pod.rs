@@ -65,6 +65,7 @@ impl Pod {
             "tenant": TENANT,
             "listeners": {
                 "http": {"address": "127.0.0.1:0"},
+                "grpc": {"address": "127.0.0.1:0"},
                 "admin": {"address": "127.0.0.1:0"},
             },
             "sources": [{"name": "main", "url": path("source.tar.gz")}],
@@ -115,6 +116,7 @@ impl Pod {
         let mut process = Lictor::spawn(command);
         Sidecar {
             http: process.address("http"),
+            grpc: process.address("grpc"),
             admin: process.address("admin"),
             process,
             pod: self.clone(),

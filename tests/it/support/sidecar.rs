@@ -16,6 +16,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub struct Sidecar {
     pub process: Lictor,
     pub http: SocketAddr,
+    pub grpc: SocketAddr,
     pub admin: SocketAddr,
     pub pod: Pod,
 }

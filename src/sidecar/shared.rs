@@ -1,0 +1,58 @@
+//! What the serving threads share, whatever their doors: read-only or atomic, all of it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use crate::decide::{Observer, Worker};
+use crate::server::Draining;
+use crate::snapshot::Reader;
+
+use super::caller::Callers;
+use super::clock::Clock;
+use super::config::{LimitsConfig, WhenNoPolicy};
+use super::forward::Forwarder;
+use super::metrics::Metrics;
+use super::status::Status;
+
+/// What all serving threads share.
+#[derive(Debug)]
+pub struct Shared {
+    pub callers: Arc<Callers>,
+    pub reader: Reader,
+    pub status: Arc<Status>,
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+    /// None where no upstream is configured.
+    pub forwarder: Option<Forwarder>,
+    pub waiters: Semaphore,
+    pub draining: Draining,
+    pub limits: LimitsConfig,
+    pub allowed_origins: Vec<String>,
+    pub when_no_policy: WhenNoPolicy,
+    pub fail_open_access: bool,
+    /// The AuthZEN metadata, where it is configured.
+    pub metadata: Option<Bytes>,
+}
+
+impl Shared {
+    /// A worker for the current thread, for all of its doors.
+    #[must_use]
+    pub fn worker(&self) -> Rc<RefCell<Worker>> {
+        let limits = self.limits.decision();
+        let observer: Arc<dyn Observer> = Arc::clone(&self.metrics) as Arc<dyn Observer>;
+        Rc::new(RefCell::new(Worker::new(&self.reader, limits, observer)))
+    }
+}
+
+/// Lets go of retired snapshots while there are no requests. Never returns.
+pub async fn release_retired(worker: Rc<RefCell<Worker>>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        worker.borrow_mut().release_retired();
+    }
+}
