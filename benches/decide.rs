@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use lictor::api::decision::{self, Envelope, Timing};
-use lictor::decide::{Question, Worker};
+use lictor::decide::{Origin, Question, Worker};
 use lictor::engine::{AccessRequest, DuplicateMembers};
 use lictor::model::Timestamp;
 
@@ -37,6 +37,7 @@ fn question<'a>() -> Question<'a> {
         claims: None,
         duplicates: DuplicateMembers::Refuse,
         explain: false,
+        origin: Origin::UNKNOWN,
     }
 }
 

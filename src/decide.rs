@@ -1,8 +1,12 @@
 //! The one door from a transport to a decision: load once, evaluate within the budget, fail closed.
 //!
 //! Every door goes through [`Worker`]. No lock and no await lies between the load and the decision; a panic in
-//! an evaluation is caught here, answered as internal, and counted.
+//! an evaluation is caught here, answered as internal, and counted. Every decision, and every failure to make one,
+//! is told to the observer and, where there is a decision log, recorded.
 
+mod input;
+
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,12 +15,15 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use uuid::Uuid;
 
+use crate::decision_log::{Log, Record, Recorder};
 use crate::engine::{
     AccessRequest, Content, Context, DuplicateMembers, EvaluateError, HttpAccess, HttpRequest,
-    Limits, Program, RegoInput, RegoMachine, RegoSegment, RegoValue, Scratch,
+    Limits, Program, RegoErrorKind, RegoInput, RegoMachine, RegoSegment, RegoValue, Scratch,
 };
 use crate::model::{Access, Consumption, PolicyId, Timestamp, Validation, VariantAnswer};
 use crate::snapshot::{Current, Ended, Reader, Snapshot, WorkerReader};
+
+use input::Input;
 
 /// Why there is no decision. Never a yes.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +40,28 @@ pub enum DecideError {
     Internal,
 }
 
+impl DecideError {
+    /// The error in one word, as records have it: the error codes of the API.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::NotReady => "not_ready",
+            Self::Expired => "bundle_expired",
+            Self::Untrusted => "bundle_untrusted",
+            Self::Evaluate(EvaluateError::InvalidJson(_)) => "invalid_json",
+            Self::Evaluate(EvaluateError::InvalidRequest { .. }) => "invalid_request",
+            Self::Evaluate(EvaluateError::TooLarge { .. }) => "payload_too_large",
+            Self::Evaluate(EvaluateError::BudgetExceeded { .. }) => "evaluation_budget_exceeded",
+            Self::Evaluate(EvaluateError::NotFound(_)) => "not_found",
+            Self::Evaluate(EvaluateError::Rego(error)) => match error.kind {
+                RegoErrorKind::Cancelled => "evaluation_budget_exceeded",
+                _ => "internal",
+            },
+            Self::Internal => "internal",
+        }
+    }
+}
+
 /// What every question brings along.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
@@ -41,6 +70,39 @@ pub struct Question<'a> {
     pub claims: Option<&'a [u8]>,
     pub duplicates: DuplicateMembers,
     pub explain: bool,
+    pub origin: Origin<'a>,
+}
+
+/// Where a question came from, for the decision log alone. Empty = unknown.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Origin<'a> {
+    /// The door: `http`, `authzen`, `ext_authz`, `opa`, ...
+    pub door: &'static str,
+    /// What was asked for, in the door's words: a path, a method, a rule.
+    pub path: &'a str,
+    pub request_id: &'a [u8],
+    /// The `traceparent` that came along.
+    pub traceparent: &'a [u8],
+    /// `sub` of the verified token.
+    pub subject: &'a str,
+    pub peer: Option<SocketAddr>,
+    /// JSON text of the input, where the question has it in another form (Rego) or the door shows more than that.
+    pub input: &'a [u8],
+    /// Members of a JSON object that the door adds to the record, as JSON text.
+    pub details: &'a [u8],
+}
+
+impl Origin<'_> {
+    pub const UNKNOWN: Self = Self {
+        door: "",
+        path: "",
+        request_id: b"",
+        traceparent: b"",
+        subject: "",
+        peer: None,
+        input: b"",
+        details: b"",
+    };
 }
 
 /// What every answer carries, beside the decision.
@@ -71,6 +133,10 @@ pub struct Worker {
     reader: WorkerReader,
     limits: Limits,
     observer: Arc<dyn Observer>,
+    /// None where decisions are not recorded.
+    recorder: Option<Recorder>,
+    /// Room for an input that the record needs as a whole.
+    composed: Vec<u8>,
     scratch: Scratch,
     machine: RegoMachine,
     /// Of decision ids: the thread's own, so that an id costs neither a lock nor a system call.
@@ -92,9 +158,25 @@ impl Worker {
             reader: reader.worker(),
             limits,
             observer,
+            recorder: None,
+            composed: Vec::new(),
             scratch: Scratch::default(),
             machine: RegoMachine::default(),
             random: rand::make_rng(),
+        }
+    }
+
+    /// This worker with its decisions recorded.
+    #[must_use]
+    pub fn recorded(mut self, log: &Log) -> Self {
+        self.recorder = Some(log.recorder());
+        self
+    }
+
+    /// Completes the record of the last decision with what was answered, as JSON text.
+    pub fn record_result(&mut self, result: &[u8]) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.result(result);
         }
     }
 
@@ -109,7 +191,7 @@ impl Worker {
         question: &Question<'_>,
         encode: impl FnOnce(&Answered<'_>, &Validation<'_>) -> R,
     ) -> Result<R, DecideError> {
-        self.decide(Kind::Validate, question, |with| {
+        self.decide(Kind::Validate, Input::Json(input), question, |with| {
             let answer = with.program.validate(input, &with.context, with.scratch)?;
             let outcome = Outcome::positive_if(answer.compliant());
             Ok((outcome, encode(&with.answered, &answer)))
@@ -127,7 +209,7 @@ impl Worker {
         question: &Question<'_>,
         encode: impl FnOnce(&Answered<'_>, &Access<'_>) -> R,
     ) -> Result<R, DecideError> {
-        self.decide(Kind::Access, question, |with| {
+        self.decide(Kind::Access, Input::Access(request), question, |with| {
             let answer = with.program.access(request, &with.context, with.scratch)?;
             let outcome = Outcome::positive_if(answer.allowed);
             Ok((outcome, encode(&with.answered, &answer)))
@@ -145,7 +227,7 @@ impl Worker {
         question: &Question<'_>,
         encode: impl FnOnce(&Answered<'_>, &HttpAccess<'_>) -> R,
     ) -> Result<R, DecideError> {
-        self.decide(Kind::Http, question, |with| {
+        self.decide(Kind::Http, Input::Http(request), question, |with| {
             let answer = with.program.http(request, &with.context, with.scratch)?;
             let outcome = Outcome::positive_if(answer.access.allowed);
             Ok((outcome, encode(&with.answered, &answer)))
@@ -165,7 +247,7 @@ impl Worker {
         encode: impl FnOnce(&Answered<'_>, &RegoAnswer) -> R,
     ) -> Result<R, DecideError> {
         let mut machine = std::mem::take(&mut self.machine);
-        let result = self.decide(Kind::Rego, question, |with| {
+        let result = self.decide(Kind::Rego, Input::None, question, |with| {
             let limits = &with.context.limits;
             let (rego, data) = (with.program.rego(), with.program.data());
             let value = rego.document(path, input, data, limits, &mut machine)?;
@@ -192,7 +274,7 @@ impl Worker {
         question: &Question<'_>,
         encode: impl FnOnce(&Answered<'_>, &[RegoValue]) -> R,
     ) -> Result<R, DecideError> {
-        self.decide(Kind::Rego, question, |with| {
+        self.decide(Kind::Rego, Input::None, question, |with| {
             let limits = &with.context.limits;
             let (rego, data) = (with.program.rego(), with.program.data());
             let bindings = rego.query(query, input, data, limits)?;
@@ -212,7 +294,7 @@ impl Worker {
         question: &Question<'_>,
         encode: impl FnOnce(&Answered<'_>, &Consumption<'_>) -> R,
     ) -> Result<R, DecideError> {
-        self.decide(Kind::Consumption, question, |with| {
+        self.decide(Kind::Consumption, Input::Json(input), question, |with| {
             let program = with.program;
             let answer = program.consumption(input, &with.context, with.scratch)?;
             let outcome = Outcome::positive_if(answer.allowed);
@@ -231,7 +313,7 @@ impl Worker {
         question: &Question<'_>,
         encode: impl FnOnce(&Answered<'_>, &VariantAnswer<'_>) -> R,
     ) -> Result<R, DecideError> {
-        self.decide(Kind::Variant, question, |with| {
+        self.decide(Kind::Variant, Input::Json(input), question, |with| {
             let answer = with.program.variant(input, &with.context, with.scratch)?;
             let outcome = Outcome::positive_if(answer.variant.is_some());
             Ok((outcome, encode(&with.answered, &answer)))
@@ -255,81 +337,138 @@ impl Worker {
             claims: None,
             duplicates: DuplicateMembers::Refuse,
             explain: false,
+            origin: Origin::UNKNOWN,
         };
-        self.decide(Kind::Content, &question, |with| {
+        self.decide(Kind::Content, Input::None, &question, |with| {
             let answer = with.program.content(policy, client);
             let outcome = Outcome::positive_if(answer.is_some());
             Ok((outcome, encode(&with.answered, answer.as_ref())))
         })
     }
 
-    /// Lets go of a retired snapshot. A worker without requests calls this now and then; one that decides need not.
+    /// Lets go of a retired snapshot and hands records over. To be called once a second or so, also where there are
+    /// no requests.
     pub fn release_retired(&mut self) {
         let current = self.reader.load();
         let snapshot = current.snapshot.as_deref();
         self.machine
             .release(snapshot.map(|snapshot| snapshot.program.rego()));
+        if let Some(recorder) = &mut self.recorder {
+            recorder.flush();
+        }
     }
 
-    /// Loads once, runs `evaluate` on it and tells the observer.
+    /// Loads once, runs `evaluate` on it, tells the observer and the log.
     fn decide<R>(
         &mut self,
         kind: Kind,
+        input: Input<'_>,
         question: &Question<'_>,
         evaluate: impl FnOnce(&Evaluation<'_>) -> Result<(Outcome, R), EvaluateError>,
     ) -> Result<R, DecideError> {
         let started = Instant::now();
-        let result = self.evaluate(kind, question, evaluate);
+        let decision_id = decision_id(question.now, &mut self.random);
+        self.scratch.reset();
+        let snapshot = deciding(self.reader.load());
+        let result = match &snapshot {
+            Ok(snapshot) => {
+                let evaluation = Evaluation {
+                    program: &snapshot.program,
+                    context: Context {
+                        now: question.now,
+                        claims: question.claims,
+                        duplicates: question.duplicates,
+                        explain: question.explain,
+                        limits: self.limits,
+                    },
+                    scratch: &self.scratch,
+                    answered: Answered {
+                        snapshot,
+                        decision_id,
+                    },
+                };
+                // What a panic may have left half done is the scratch alone, and that is thrown away below.
+                match catch_unwind(AssertUnwindSafe(|| evaluate(&evaluation))) {
+                    Ok(result) => result.map_err(DecideError::from),
+                    Err(payload) => {
+                        self.scratch = Scratch::default();
+                        self.observer.panicked(kind, panic_message(&*payload));
+                        Err(DecideError::Internal)
+                    }
+                }
+            }
+            Err(not_now) => Err(DecideError::from(*not_now)),
+        };
         let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let outcome = result
             .as_ref()
             .map_or(Outcome::Error, |(outcome, _)| *outcome);
         self.observer.decided(kind, outcome, nanos);
-        result.map(|(_, reply)| reply)
-    }
-
-    fn evaluate<R>(
-        &mut self,
-        kind: Kind,
-        question: &Question<'_>,
-        evaluate: impl FnOnce(&Evaluation<'_>) -> Result<(Outcome, R), EvaluateError>,
-    ) -> Result<(Outcome, R), DecideError> {
-        let snapshot = deciding(self.reader.load())?;
-        self.scratch.reset();
-        let evaluation = Evaluation {
-            program: &snapshot.program,
-            context: Context {
-                now: question.now,
-                claims: question.claims,
-                duplicates: question.duplicates,
-                explain: question.explain,
-                limits: self.limits,
-            },
-            scratch: &self.scratch,
-            answered: Answered {
-                snapshot,
-                decision_id: decision_id(question.now, &mut self.random),
-            },
-        };
-        // What a panic may have left half done is the scratch alone, and that is thrown away below.
-        match catch_unwind(AssertUnwindSafe(|| evaluate(&evaluation))) {
-            Ok(result) => Ok(result?),
-            Err(payload) => {
-                self.scratch = Scratch::default();
-                self.observer.panicked(kind, panic_message(&*payload));
-                Err(DecideError::Internal)
-            }
+        if let Some(recorder) = &mut self.recorder {
+            let Origin {
+                door,
+                path,
+                request_id,
+                traceparent,
+                subject,
+                peer,
+                input: shown,
+                details,
+            } = question.origin;
+            recorder.record(&Record {
+                decision_id,
+                at: question.now,
+                nanos,
+                peer,
+                kind: kind as u8,
+                outcome: outcome as u8,
+                cut: false,
+                revision: snapshot.map_or("", |snapshot| &snapshot.name).as_bytes(),
+                door: door.as_bytes(),
+                path: path.as_bytes(),
+                request_id,
+                traceparent,
+                subject: subject.as_bytes(),
+                error: result
+                    .as_ref()
+                    .map_or_else(DecideError::word, |_| "")
+                    .as_bytes(),
+                input: if shown.is_empty() {
+                    input.text(&mut self.composed)
+                } else {
+                    shown
+                },
+                details,
+                result: b"",
+            });
         }
+        result.map(|(_, reply)| reply)
     }
 }
 
 /// The snapshot, if it may decide.
-fn deciding(current: &Current) -> Result<&Snapshot, DecideError> {
+fn deciding(current: &Current) -> Result<&Snapshot, NotNow> {
     match (current.ended, &current.snapshot) {
-        (Some(Ended::Expired), _) => Err(DecideError::Expired),
-        (Some(Ended::Untrusted), _) => Err(DecideError::Untrusted),
+        (Some(ended), _) => Err(NotNow::Ended(ended)),
         (None, Some(snapshot)) => Ok(snapshot),
-        (None, None) => Err(DecideError::NotReady),
+        (None, None) => Err(NotNow::Nothing),
+    }
+}
+
+/// Why no snapshot may decide.
+#[derive(Clone, Copy)]
+enum NotNow {
+    Nothing,
+    Ended(Ended),
+}
+
+impl From<NotNow> for DecideError {
+    fn from(reason: NotNow) -> Self {
+        match reason {
+            NotNow::Nothing => Self::NotReady,
+            NotNow::Ended(Ended::Expired) => Self::Expired,
+            NotNow::Ended(Ended::Untrusted) => Self::Untrusted,
+        }
     }
 }
 

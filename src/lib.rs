@@ -13,6 +13,7 @@
 //! | | [`bundle`] | archive, manifest, keyring, signature; bytes to verified entries and back |
 //! | state | [`snapshot`] | what decides now, behind one pointer; the way from verified bytes to it |
 //! | | [`decide`] | the one door from a transport to a decision |
+//! | | [`decision_log`] | records of decisions, from workers that never wait to one consumer |
 //! | shared edges | [`api`] | wire types, problem documents, error codes |
 //! | | [`server`] | listeners, limits, drain, telemetry |
 //! | | [`identity`] | bytes of a credential in, verified claims out |
@@ -39,6 +40,7 @@ pub mod cli;
 #[cfg(feature = "control-plane")]
 pub mod control_plane;
 pub mod decide;
+pub mod decision_log;
 pub mod engine;
 pub mod identity;
 pub mod jose;

@@ -10,6 +10,7 @@ pub mod cache;
 pub mod caller;
 pub mod clock;
 pub mod config;
+mod decision_log;
 pub mod forward;
 mod grpc;
 mod http;
@@ -63,6 +64,8 @@ pub enum BuildError {
     #[error("cannot forward to `upstream.url`")]
     Forward(#[from] SetupError),
     #[error(transparent)]
+    DecisionLog(#[from] decision_log::OpenError),
+    #[error(transparent)]
     Activation(#[from] StartError),
     #[error("cannot register metrics")]
     Metrics(#[from] prometheus::Error),
@@ -93,6 +96,7 @@ pub struct Sidecar {
     shared: Arc<Shared>,
     admin: Arc<Admin>,
     activator: Arc<Activator>,
+    log_writer: Option<decision_log::Writer>,
     readiness: Readiness,
     drain: Drain,
 }
@@ -128,6 +132,9 @@ impl Sidecar {
             .transpose()?;
         let callers = Arc::new(Callers::new(config.tenant_id()?, verifier));
         let (drain, draining) = drain();
+        let (log, log_writer) =
+            decision_log::Writer::start(&config.decision_log, config.tenant_id()?, &registry)?
+                .unzip();
         let shared = Arc::new(Shared {
             callers,
             reader: reader.clone(),
@@ -142,6 +149,7 @@ impl Sidecar {
             when_no_policy: config.access.when_no_policy,
             fail_open_access: config.fail_open.contains(&FailOpen::Access),
             metadata: metadata(config),
+            decision_log: log,
         });
         let connections = Connections::new(config.limits.connections);
         let readiness = Readiness::default();
@@ -174,6 +182,7 @@ impl Sidecar {
             shared,
             admin,
             activator,
+            log_writer,
             readiness,
             drain,
         })
@@ -233,6 +242,7 @@ impl Sidecar {
             shared,
             admin,
             activator,
+            log_writer,
             readiness,
             drain,
         } = self;
@@ -281,6 +291,11 @@ impl Sidecar {
         ready.abort();
         running.stop().await;
         admin_thread.stop().await;
+        // The last that can record: the serving threads have ended.
+        drop(shared);
+        if let Some(writer) = log_writer {
+            let _ = tokio::task::spawn_blocking(|| writer.finish()).await;
+        }
         if early {
             return Err(RunError::Died);
         }

@@ -24,6 +24,7 @@ const QUESTION: Question<'_> = Question {
     claims: None,
     duplicates: DuplicateMembers::Refuse,
     explain: false,
+    origin: Origin::UNKNOWN,
 };
 
 fn worker() -> (Publisher, Worker, Arc<Heard>) {
@@ -91,4 +92,57 @@ fn a_panic_is_caught_counted_and_leaves_a_working_worker() {
     assert!(matches!(panicked, Err::<(), _>(DecideError::Internal)));
     assert_eq!(*heard.panicked.lock().unwrap(), ["on purpose"]);
     validate(&mut worker).unwrap();
+}
+
+#[test]
+fn every_decision_and_every_failure_is_recorded() {
+    let (log, mut consumer) = crate::decision_log::channel(0);
+    let (publisher, worker, _) = worker();
+    let mut worker = worker.recorded(&log);
+    assert!(validate(&mut worker).is_err());
+    publisher.publish(test_snapshot(1)).unwrap();
+    let question = Question {
+        origin: Origin {
+            door: "http",
+            path: "/v1/validate",
+            request_id: b"r-1",
+            subject: "user-7",
+            ..Origin::UNKNOWN
+        },
+        ..QUESTION
+    };
+    let id = worker
+        .validate(b"{}", &question, |answered, _| answered.decision_id)
+        .unwrap();
+    worker.record_result(b"{\"compliant\":true}");
+    worker.release_retired();
+    drop((worker, log));
+    let batch = consumer.blocking_next().unwrap();
+    let records: Vec<_> = batch.records().collect();
+    assert_eq!(records.len(), 2);
+    assert_eq!(
+        (records[0].error, records[0].outcome),
+        (&b"not_ready"[..], Outcome::Error as u8)
+    );
+    let decided = &records[1];
+    assert_eq!(decided.decision_id, id);
+    assert_eq!(decided.input, b"{}");
+    assert_eq!(decided.result, b"{\"compliant\":true}");
+    assert_eq!(
+        (
+            decided.door,
+            decided.path,
+            decided.request_id,
+            decided.subject
+        ),
+        (
+            &b"http"[..],
+            &b"/v1/validate"[..],
+            &b"r-1"[..],
+            &b"user-7"[..]
+        )
+    );
+    assert_eq!(decided.kind, Kind::Validate as u8);
+    assert_eq!(decided.revision, test_snapshot(1).name.as_bytes());
+    assert!(consumer.blocking_next().is_none());
 }

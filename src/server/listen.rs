@@ -201,22 +201,22 @@ pub enum Stream {
 }
 
 impl Accepting {
-    /// The next connection. An error of one socket is passed over; where the process has no descriptors or memory
+    /// The next connection, and who made it where that is an address. An error of one socket is passed over; where the process has no descriptors or memory
     /// left it waits a moment, so that this never ends and never spins.
-    pub async fn accept(&self) -> Stream {
+    pub async fn accept(&self) -> (Stream, Option<SocketAddr>) {
         loop {
             let accepted = match self {
-                Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
+                Self::Tcp(listener) => listener.accept().await.map(|(stream, peer)| {
                     let _ = stream.set_nodelay(true);
-                    Stream::Tcp(stream)
+                    (Stream::Tcp(stream), Some(peer))
                 }),
                 Self::Unix(listener) => listener
                     .accept()
                     .await
-                    .map(|(stream, _)| Stream::Unix(stream)),
+                    .map(|(stream, _)| (Stream::Unix(stream), None)),
             };
             match accepted {
-                Ok(stream) => return stream,
+                Ok(accepted) => return accepted,
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept, waiting");

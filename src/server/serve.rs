@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -84,6 +85,8 @@ pub struct Ended {
 #[derive(Debug)]
 pub struct Door {
     pub bound: Bound,
+    /// The other end of the connection, where that is an address.
+    pub peer: Option<SocketAddr>,
 }
 
 /// Serves HTTP/1.1 on the current thread's `LocalSet` until the drain ends it.
@@ -131,9 +134,7 @@ where
     C: Fn(Stream, Rc<Door>) -> F,
     F: Future<Output = ()> + 'static,
 {
-    let door = Rc::new(Door {
-        bound: listener.bound().clone(),
-    });
+    let bound = listener.bound().clone();
     let accepting = listener.into_tokio()?;
     let mut running = JoinSet::new();
     loop {
@@ -141,11 +142,12 @@ where
             biased;
             () = draining.started() => break,
             Some(_) = running.join_next() => {}
-            stream = accepting.accept() => {
+            (stream, peer) = accepting.accept() => {
                 let Some(open) = connections.enter() else {
                     continue;
                 };
-                let connection = connect(stream, Rc::clone(&door));
+                let door = Door { bound: bound.clone(), peer };
+                let connection = connect(stream, Rc::new(door));
                 running.spawn_local(async move {
                     connection.await;
                     drop(open);

@@ -48,6 +48,7 @@ pub struct Config {
     pub authzen: AuthzenConfig,
     pub identity: IdentityConfig,
     pub opa: OpaApiConfig,
+    pub decision_log: DecisionLogConfig,
     /// The kinds of decision that are answered "yes" where no decision can be had.
     pub fail_open: Vec<FailOpen>,
     pub log: LogConfig,
@@ -278,6 +279,39 @@ pub enum OpaAuthorization {
     Basic,
 }
 
+/// Records of decisions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DecisionLogConfig {
+    /// The file that records are appended to, one JSON object a line; `-` = standard output; None = no records.
+    pub file: Option<String>,
+    /// How much of a decision its record shows.
+    pub content: RecordContent,
+    /// Records that wait to be written, per serving thread; more are dropped and counted.
+    pub buffer_bytes: usize,
+}
+
+/// How much of a decision its record shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordContent {
+    /// The input's SHA-256 alone.
+    #[default]
+    Digest,
+    /// Input and result as they are.
+    Full,
+}
+
+impl Default for DecisionLogConfig {
+    fn default() -> Self {
+        Self {
+            file: None,
+            content: RecordContent::default(),
+            buffer_bytes: 4 * 1024 * 1024,
+        }
+    }
+}
+
 /// What may fail open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -330,6 +364,7 @@ impl Default for Config {
             authzen: AuthzenConfig::default(),
             identity: IdentityConfig::default(),
             opa: OpaApiConfig::default(),
+            decision_log: DecisionLogConfig::default(),
             fail_open: Vec::new(),
             log: LogConfig::default(),
             threads: 0,

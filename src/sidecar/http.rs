@@ -20,11 +20,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::api::ErrorCode;
-use crate::decide::{Question, Worker};
+use crate::decide::{Origin, Question, Worker};
 use crate::engine::DuplicateMembers;
 use crate::identity::Claims;
 use crate::model::Timestamp;
@@ -38,6 +38,9 @@ use asked::Asked;
 use error::Failure;
 use reply::Reply;
 use route::{Route, Routed};
+
+/// W3C Trace Context.
+const TRACEPARENT: &str = "traceparent";
 
 /// Requests that may wait for a revision at a time.
 pub const WAITERS: usize = 64;
@@ -57,6 +60,7 @@ struct Call<'h> {
     now: Timestamp,
     claims: Option<Arc<Claims>>,
     explain: bool,
+    origin: Origin<'h>,
 }
 
 impl Call<'_> {
@@ -66,6 +70,10 @@ impl Call<'_> {
             claims: self.claims.as_ref().map(|claims| claims.json.as_bytes()),
             duplicates: DuplicateMembers::Refuse,
             explain: self.explain,
+            origin: Origin {
+                subject: self.claims.as_ref().map_or("", |claims| &claims.subject),
+                ..self.origin
+            },
         }
     }
 }
@@ -134,8 +142,24 @@ impl Handler {
             Route::Content(policy) => content::answer(self, route, policy, request).await,
             _ => {
                 let (head, incoming) = request.into_parts();
-                let result = self.decide(route, &head, incoming).await;
-                self.reply(route, head, result)
+                let request_id = asked::request_id(&head.headers);
+                let origin = Origin {
+                    door: if route.is_authzen() {
+                        "authzen"
+                    } else {
+                        "http"
+                    },
+                    path: head.uri.path(),
+                    request_id: request_id.as_bytes(),
+                    traceparent: head
+                        .headers
+                        .get(TRACEPARENT)
+                        .map_or(b"", |value| value.as_bytes()),
+                    peer: door.peer,
+                    ..Origin::UNKNOWN
+                };
+                let result = self.decide(route, &head, incoming, origin).await;
+                self.reply(route, head, request_id, result)
             }
         }
     }
@@ -164,6 +188,7 @@ impl Handler {
         route: Route,
         head: &Parts,
         incoming: Incoming,
+        origin: Origin<'_>,
     ) -> Result<Reply, Failure> {
         if route == Route::Metadata {
             return authzen::metadata(self);
@@ -191,6 +216,7 @@ impl Handler {
             now,
             claims,
             explain,
+            origin,
         };
         match route {
             Route::Validate => validate::validate(&call),
@@ -233,11 +259,18 @@ impl Handler {
         let (head, _) = request.into_parts();
         let mut failure = failure;
         failure.allow = allow;
-        self.reply(route, head, Err(failure))
+        let request_id = asked::request_id(&head.headers);
+        self.reply(route, head, request_id, Err(failure))
     }
 
     /// Makes the response; the request's header map is emptied and used again.
-    fn reply(&self, route: Route, head: Parts, result: Result<Reply, Failure>) -> Response<Body> {
+    fn reply(
+        &self,
+        route: Route,
+        head: Parts,
+        request_id: HeaderValue,
+        result: Result<Reply, Failure>,
+    ) -> Response<Body> {
         let reply = result.unwrap_or_else(|failure| {
             self.shared.metrics.problem(failure.problem.code);
             failure.into_reply(route.is_authzen(), head.uri.path())
@@ -248,7 +281,6 @@ impl Handler {
             .flatten();
         self.shared.metrics.answered(route.index(), reply.status);
         let mut headers: HeaderMap = head.headers;
-        let request_id = asked::request_id(&headers);
         headers.clear();
         reply.into_response(headers, request_id, age)
     }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use crate::decide::{Observer, Worker};
+use crate::decision_log::Log;
 use crate::server::Draining;
 use crate::snapshot::Reader;
 
@@ -37,6 +38,8 @@ pub struct Shared {
     pub fail_open_access: bool,
     /// The AuthZEN metadata, where it is configured.
     pub metadata: Option<Bytes>,
+    /// None where decisions are not recorded.
+    pub decision_log: Option<Log>,
 }
 
 impl Shared {
@@ -45,11 +48,15 @@ impl Shared {
     pub fn worker(&self) -> Rc<RefCell<Worker>> {
         let limits = self.limits.decision();
         let observer: Arc<dyn Observer> = Arc::clone(&self.metrics) as Arc<dyn Observer>;
-        Rc::new(RefCell::new(Worker::new(&self.reader, limits, observer)))
+        let worker = Worker::new(&self.reader, limits, observer);
+        Rc::new(RefCell::new(match &self.decision_log {
+            Some(log) => worker.recorded(log),
+            None => worker,
+        }))
     }
 }
 
-/// Lets go of retired snapshots while there are no requests. Never returns.
+/// Lets go of retired snapshots and hands records over while there are no requests. Never returns.
 pub async fn release_retired(worker: Rc<RefCell<Worker>>) {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -379,6 +379,21 @@ pub const KEYS: &[Key] = &[
         "How hard answers to OPA's clients are compressed: 0 to 9.",
     ),
     key(
+        "decision_log.file",
+        Kind::OptionalText,
+        "File that decisions are recorded in, a JSON object a line; - = standard output; null = not recorded.",
+    ),
+    key(
+        "decision_log.content",
+        Kind::Word(&["digest", "full"]),
+        "Whether a record holds the input's SHA-256, or input and result.",
+    ),
+    key(
+        "decision_log.buffer_bytes",
+        Kind::Size,
+        "Records that wait to be written, per serving thread; more are dropped and counted.",
+    ),
+    key(
         "fail_open",
         Kind::Words(&["access"]),
         "Decisions that are answered yes where none can be had.",

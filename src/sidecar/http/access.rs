@@ -22,24 +22,24 @@ pub(super) fn envelope<'a>(answered: &Answered<'a>) -> Envelope<'a> {
 pub(super) fn check(call: &Call<'_>) -> Result<Reply, Failure> {
     let handler = call.handler;
     let request = AccessRequest::Check(&call.body);
-    let result =
-        handler
-            .worker
-            .borrow_mut()
-            .access(request, &call.question(), |answered, access| {
-                let (allowed, reason) = verdict(handler, access);
-                let answer = AccessAnswer {
-                    allowed,
-                    reason,
-                    required_permissions: access.required_permissions,
-                    missing_permissions: access.missing_permissions,
-                };
-                let mut out = Vec::with_capacity(256);
-                decision::access(&mut out, &envelope(answered), &answer, access);
-                out
-            });
+    let mut worker = handler.worker.borrow_mut();
+    let result = worker.access(request, &call.question(), |answered, access| {
+        let (allowed, reason) = verdict(handler, access);
+        let answer = AccessAnswer {
+            allowed,
+            reason,
+            required_permissions: access.required_permissions,
+            missing_permissions: access.missing_permissions,
+        };
+        let mut out = Vec::with_capacity(256);
+        decision::access(&mut out, &envelope(answered), &answer, access);
+        out
+    });
     match result {
-        Ok(body) => Ok(Reply::decision(body)),
+        Ok(body) => {
+            worker.record_result(&body);
+            Ok(Reply::decision(body))
+        }
         Err(error) => {
             let failure = Failure::from(error);
             let (id, reason) = fail_open(handler, &failure).ok_or(failure)?;

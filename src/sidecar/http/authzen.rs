@@ -175,21 +175,21 @@ fn failure(status: u16, message: &str) -> Decided {
 
 fn decide(call: &Call<'_>, request: AccessRequest<'_>) -> Result<Decided, Failure> {
     let handler = call.handler;
-    let result =
-        handler
-            .worker
-            .borrow_mut()
-            .access(request, &call.question(), |answered, access| {
-                let (positive, reason) = verdict(handler, access);
-                let mut body = Vec::with_capacity(256);
-                authzen::decision(&mut body, &envelope(answered), positive, reason, access);
-                Decided {
-                    body,
-                    positive,
-                    revision: Some(answered.snapshot.name.clone()),
-                    failed_open: None,
-                }
-            });
+    let mut worker = handler.worker.borrow_mut();
+    let result = worker.access(request, &call.question(), |answered, access| {
+        let (positive, reason) = verdict(handler, access);
+        let mut body = Vec::with_capacity(256);
+        authzen::decision(&mut body, &envelope(answered), positive, reason, access);
+        Decided {
+            body,
+            positive,
+            revision: Some(answered.snapshot.name.clone()),
+            failed_open: None,
+        }
+    });
+    if let Ok(decided) = &result {
+        worker.record_result(&decided.body);
+    }
     result.or_else(|error| {
         let failure = Failure::from(error);
         let (id, reason) = fail_open(handler, &failure).ok_or(failure)?;

@@ -8,7 +8,7 @@ use crate::api::ErrorCode;
 use crate::model::PolicyId;
 use crate::server::body::Body;
 
-use super::asked::Asked;
+use super::asked::{self, Asked};
 use super::error::Failure;
 use super::reply::Reply;
 use super::route::Route;
@@ -25,7 +25,11 @@ pub(super) async fn answer(
         Err(failure) => Err(failure),
     };
     match found {
-        Ok(Some(reply)) => handler.reply(route, request.into_parts().0, Ok(reply)),
+        Ok(Some(reply)) => {
+            let (head, _) = request.into_parts();
+            let request_id = asked::request_id(&head.headers);
+            handler.reply(route, head, request_id, Ok(reply))
+        }
         Ok(None) if handler.shared.forwarder.is_some() => handler.forward(route, request).await,
         Ok(None) => {
             let detail = "no content of this policy is loaded for this client";

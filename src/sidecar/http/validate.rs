@@ -21,6 +21,7 @@ pub(super) fn validate(call: &Call<'_>) -> Result<Reply, Failure> {
         decision::validation(&mut out, &envelope(answered), timing, answer);
         out
     })?;
+    worker.record_result(&body);
     Ok(Reply::decision(body))
 }
 
@@ -31,5 +32,6 @@ pub(super) fn consumption(call: &Call<'_>) -> Result<Reply, Failure> {
         decision::consumption(&mut out, &envelope(answered), answer);
         out
     })?;
+    worker.record_result(&body);
     Ok(Reply::decision(body))
 }

@@ -14,5 +14,6 @@ pub(super) fn variant(call: &Call<'_>) -> Result<Reply, Failure> {
         decision::variant(&mut out, &envelope(answered), answer);
         out
     })?;
+    worker.record_result(&body);
     Ok(Reply::decision(body))
 }

@@ -1,0 +1,232 @@
+//! A record as one line of JSON: OPA's decision log event, with members of our own beside.
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+
+use crate::decide::{Kind, Outcome};
+use crate::decision_log::Record;
+use crate::sidecar::config::RecordContent;
+
+use super::Shape;
+
+/// A line, in the order in which it is written.
+#[derive(serde::Serialize)]
+struct Line<'a> {
+    labels: Labels<'a>,
+    decision_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    span_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    revision: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Error<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requested_by: Option<std::net::SocketAddr>,
+    timestamp: String,
+    metrics: Metrics,
+    kind: &'static str,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    door: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    subject: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cut: bool,
+    #[serde(flatten)]
+    details: serde_json::Map<String, Value>,
+}
+
+#[derive(serde::Serialize)]
+struct Labels<'a> {
+    tenant: &'a str,
+    version: &'static str,
+}
+
+#[derive(serde::Serialize)]
+struct Error<'a> {
+    code: &'a str,
+}
+
+#[derive(serde::Serialize)]
+struct Metrics {
+    timer_server_handler_ns: u64,
+}
+
+/// Appends the record's line.
+pub(super) fn write(out: &mut Vec<u8>, record: &Record<'_>, shape: &Shape) {
+    let full = shape.content == RecordContent::Full;
+    let trace = trace(record.traceparent);
+    let line = Line {
+        labels: Labels {
+            tenant: shape.tenant.as_str(),
+            version: env!("CARGO_PKG_VERSION"),
+        },
+        decision_id: record.decision_id.to_string(),
+        trace_id: trace.map(|(trace, _)| trace),
+        span_id: trace.map(|(_, span)| span),
+        revision: text(record.revision),
+        path: text(record.path).trim_start_matches('/'),
+        input: full.then(|| json(record.input)).flatten(),
+        input_sha256: (!full && !record.input.is_empty())
+            .then(|| hex::encode(Sha256::digest(record.input))),
+        result: full.then(|| json(record.result)).flatten(),
+        error: (!record.error.is_empty()).then(|| Error {
+            code: text(record.error),
+        }),
+        requested_by: record.peer,
+        timestamp: record.at.to_string(),
+        metrics: Metrics {
+            timer_server_handler_ns: record.nanos,
+        },
+        kind: Kind::ALL
+            .get(usize::from(record.kind))
+            .map_or("", |kind| kind.as_str()),
+        outcome: Outcome::ALL
+            .get(usize::from(record.outcome))
+            .map_or("", |outcome| outcome.as_str()),
+        door: text(record.door),
+        request_id: text(record.request_id),
+        subject: text(record.subject),
+        cut: record.cut,
+        details: serde_json::from_slice(record.details).unwrap_or_default(),
+    };
+    let start = out.len();
+    match serde_json::to_writer(&mut *out, &line) {
+        Ok(()) => out.push(b'\n'),
+        Err(_) => out.truncate(start),
+    }
+}
+
+/// Text from outside; what is no UTF-8 is left out.
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+/// JSON on one line; None where it is no JSON, as the body of a request that was refused for that.
+fn json(bytes: &[u8]) -> Option<Box<RawValue>> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    // Between values a line break is white space, and inside of strings it cannot stand.
+    RawValue::from_string(text.trim().replace(['\n', '\r'], " ")).ok()
+}
+
+/// Trace and span of a W3C `traceparent`.
+fn trace(bytes: &[u8]) -> Option<(&str, &str)> {
+    let mut parts = std::str::from_utf8(bytes).ok()?.split('-');
+    let (version, trace, span) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_id = |id: &str, length: usize| {
+        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        id.len() == length && id.bytes().all(hex) && id.bytes().any(|byte| byte != b'0')
+    };
+    let valid = version.len() == 2 && version != "ff" && is_id(trace, 32) && is_id(span, 16);
+    valid.then_some((trace, span))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::Timestamp;
+
+    fn written(record: &Record<'_>, content: RecordContent) -> Value {
+        let shape = Shape {
+            tenant: "acme".parse().unwrap(),
+            content,
+        };
+        let mut out = Vec::new();
+        write(&mut out, record, &shape);
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    const RECORD: Record<'_> = Record {
+        decision_id: uuid::Uuid::from_u128(7),
+        at: Timestamp::from_unix_seconds(1_700_000_000),
+        nanos: 900,
+        peer: None,
+        kind: Kind::Validate as u8,
+        outcome: Outcome::Negative as u8,
+        cut: false,
+        revision: b"7-0123456789ab",
+        door: b"http",
+        path: b"/v1/validate",
+        request_id: b"r-1",
+        traceparent: b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        subject: b"user-7",
+        error: b"",
+        input: b"{\n\"a\": 1}",
+        details: b"{\"query\":\"x\"}",
+        result: b"{\"compliant\":false}",
+    };
+
+    #[test]
+    fn a_line_is_an_event_with_members_of_our_own() {
+        let mut expected = json!({
+            "labels": {"tenant": "acme", "version": env!("CARGO_PKG_VERSION")},
+            "decision_id": "00000000-0000-0000-0000-000000000007",
+            "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+            "span_id": "00f067aa0ba902b7",
+            "revision": "7-0123456789ab",
+            "path": "v1/validate",
+            "input": {"a": 1},
+            "result": {"compliant": false},
+            "timestamp": "2023-11-14T22:13:20Z",
+            "metrics": {"timer_server_handler_ns": 900},
+            "kind": "validate",
+            "outcome": "negative",
+            "door": "http",
+            "request_id": "r-1",
+            "subject": "user-7",
+            "query": "x",
+        });
+        assert_eq!(written(&RECORD, RecordContent::Full), expected);
+        let members = expected.as_object_mut().unwrap();
+        members.remove("input");
+        members.remove("result");
+        members.insert(
+            "input_sha256".into(),
+            hex::encode(Sha256::digest(RECORD.input)).into(),
+        );
+        assert_eq!(written(&RECORD, RecordContent::Digest), expected);
+    }
+
+    #[test]
+    fn what_came_in_broken_does_not_break_the_line() {
+        let record = Record {
+            traceparent: b"00-zz-zz-01",
+            request_id: b"\xff",
+            error: b"invalid_json",
+            input: b"{\"a\": tru",
+            details: b"not json",
+            result: b"",
+            kind: 200,
+            ..RECORD
+        };
+        let line = written(&record, RecordContent::Full);
+        assert_eq!(line["error"], json!({"code": "invalid_json"}));
+        for absent in [
+            "trace_id",
+            "span_id",
+            "input",
+            "result",
+            "request_id",
+            "query",
+        ] {
+            assert!(line.get(absent).is_none(), "{absent}");
+        }
+    }
+}
