@@ -1,17 +1,22 @@
 //! Bytes of a credential in, verified claims out; and, for those who hold a token key, the way back.
 //!
-//! Tokens are JWTs signed with Ed25519 and nothing else. The header must say `typ: JWT`, which a
-//! bundle's signature never says, so neither can stand in for the other.
+//! Tokens are JWTs signed by the algorithm that their issuer's settings name, never by the one that
+//! their header does. The header must say `typ: JWT`, which a bundle's signature never says, so
+//! neither can stand in for the other.
 
 mod claims;
 mod issuer;
+mod jwk;
 mod jws;
 mod keys;
+mod refresh;
+mod settings;
 mod verifier;
 
-pub use claims::Claims;
+pub use claims::{Agent, Claims};
 pub use issuer::{Grant, Issuer, MintError};
-pub use keys::{KeyUse, TrustedIssuer, TrustedKey};
+pub use keys::{KeySource, SetUrl, TrustedIssuer, TrustedKey};
+pub use settings::{IssuerConfig, KeyUse};
 pub use verifier::{LocalVerifier, Settings, Verifier};
 
 /// A token longer than this many bytes is refused unread.
@@ -22,10 +27,15 @@ pub const TOKEN_LIMIT: usize = 16 * 1024;
 pub enum IdentityError {
     #[error("the token is malformed: {0}")]
     Malformed(&'static str),
-    #[error("the token is no `JWT` signed with `EdDSA`")]
+    #[error("the token is no `JWT` signed by the algorithm of its issuer")]
     WrongKind,
     #[error("the token's issuer is not trusted here")]
     UnknownIssuer,
+    /// A later look may find it: see `Verifier::refreshed`. `issuer` is its place in the settings.
+    #[error("the token's key is none of its issuer's")]
+    UnknownKey { issuer: usize },
+    #[error("the keys of the token's issuer could not be fetched yet")]
+    NoKeysYet { issuer: usize },
     #[error("the token's signature does not hold")]
     BadSignature,
     #[error("the token is for another audience")]

@@ -8,12 +8,15 @@ use ed25519_dalek::pkcs8::spki::SubjectPublicKeyInfoRef;
 use ed25519_dalek::pkcs8::spki::der::asn1::UintRef;
 use ed25519_dalek::pkcs8::spki::der::{Decode as _, Encode as _};
 use ed25519_dalek::{Signature, VerifyingKey};
-use ring::{hmac, signature};
-use serde::Deserialize;
+use ring::rand::SystemRandom;
+use ring::{agreement, hmac, signature};
+use serde::{Deserialize, Serialize};
 
 /// An algorithm by its JOSE name. `none`, and what ring does not verify (ES512, ES256K), is not here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum Algorithm {
+    #[serde(rename = "EdDSA")]
     EdDsa,
     Es256,
     Es384,
@@ -43,6 +46,11 @@ impl Algorithm {
         Self::Hs256,
         Self::Hs384,
         Self::Hs512,
+    ];
+
+    /// Names of the algorithms whose signatures are verified with a public key.
+    pub const ASYMMETRIC: &'static [&'static str] = &[
+        "EdDSA", "ES256", "ES384", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512",
     ];
 
     /// The name in a header's `alg`.
@@ -103,6 +111,8 @@ pub enum KeyError {
     RsaSize,
     #[error("a weak key, under which anything can be made to verify")]
     Weak,
+    #[error("a key whose numbers are no public key")]
+    Impossible,
     #[error("a secret of less than {} bytes", .0)]
     ShortSecret(usize),
     #[error("the member `{0}` is missing or not base64url")]
@@ -135,6 +145,39 @@ pub struct Jwk {
     e: Option<String>,
     x: Option<String>,
     y: Option<String>,
+    key_ops: Option<Vec<String>>,
+    /// The private half; its value is passed over.
+    d: Option<serde::de::IgnoredAny>,
+}
+
+impl Jwk {
+    /// Whether the private half stands there too.
+    #[must_use]
+    pub const fn is_private(&self) -> bool {
+        self.d.is_some()
+    }
+
+    /// Whether the key's own words let it verify signatures of this algorithm.
+    #[must_use]
+    pub fn is_meant_for(&self, algorithm: Algorithm) -> bool {
+        let kind = match algorithm {
+            Algorithm::EdDsa => ("OKP", Some("Ed25519")),
+            Algorithm::Es256 => ("EC", Some("P-256")),
+            Algorithm::Es384 => ("EC", Some("P-384")),
+            Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => ("oct", None),
+            _ => ("RSA", None),
+        };
+        let says =
+            |word: &Option<String>, wanted: &str| word.as_ref().is_none_or(|word| word == wanted);
+        self.kty == kind.0
+            && (kind.1.is_none() || self.crv.as_deref() == kind.1)
+            && says(&self.usage, "sig")
+            && says(&self.alg, algorithm.as_str())
+            && self
+                .key_ops
+                .as_ref()
+                .is_none_or(|ops| ops.iter().any(|op| op == "verify"))
+    }
 }
 
 impl std::fmt::Debug for Key {
@@ -290,8 +333,10 @@ impl Key {
         if !fits {
             return Err(KeyError::OtherKind(algorithm));
         }
-        if kind == "RSA" && !(2048..=8192).contains(&rsa_bits(&bytes).unwrap_or(0)) {
-            return Err(KeyError::RsaSize);
+        match kind {
+            "RSA" => check_rsa(&bytes)?,
+            "P-256" => check_point(&agreement::ECDH_P256, &bytes)?,
+            _ => check_point(&agreement::ECDH_P384, &bytes)?,
         }
         Ok(Self {
             algorithm,
@@ -315,14 +360,34 @@ fn rsa_der(n: &[u8], e: &[u8]) -> Option<Vec<u8>> {
     vec![n, e].to_der().ok()
 }
 
-/// Bits of the modulus.
-fn rsa_bits(der: &[u8]) -> Option<usize> {
-    let numbers = Vec::<UintRef<'_>>::from_der(der).ok()?;
-    let [n, _] = numbers.as_slice() else {
-        return None;
+/// Size and oddness of the numbers; ring checks them again at every use, the size rounded up to whole bytes.
+fn check_rsa(der: &[u8]) -> Result<(), KeyError> {
+    let numbers = Vec::<UintRef<'_>>::from_der(der).map_err(|_| KeyError::Impossible)?;
+    let [n, e] = numbers.as_slice() else {
+        return Err(KeyError::Impossible);
     };
-    let first = n.as_bytes().first()?;
-    Some(n.as_bytes().len() * 8 - first.leading_zeros() as usize)
+    let (n, e) = (n.as_bytes(), e.as_bytes());
+    let bits = n
+        .first()
+        .map_or(0, |first| n.len() * 8 - first.leading_zeros() as usize);
+    if !(2048..=8192).contains(&bits) {
+        return Err(KeyError::RsaSize);
+    }
+    let odd = |number: &[u8]| number.last().is_some_and(|byte| byte & 1 == 1);
+    // ring takes exponents from 3 to 2^33 - 1.
+    let too_large = e.len() > 5 || (e.len() == 5 && e[0] > 1);
+    if !odd(n) || !odd(e) || e == [1] || too_large {
+        return Err(KeyError::Impossible);
+    }
+    Ok(())
+}
+
+/// Key agreement is where ring checks a point by itself: a bad one is found when it is read, not when it is used.
+fn check_point(curve: &'static agreement::Algorithm, point: &[u8]) -> Result<(), KeyError> {
+    let own = agreement::EphemeralPrivateKey::generate(curve, &SystemRandom::new());
+    let point = agreement::UnparsedPublicKey::new(curve, point);
+    own.and_then(|own| agreement::agree_ephemeral(own, &point, |_| ()))
+        .map_err(|_| KeyError::Impossible)
 }
 
 #[cfg(test)]

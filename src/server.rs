@@ -3,6 +3,7 @@
 
 pub mod body;
 mod drain;
+mod file_state;
 pub mod guard;
 mod h2;
 mod listen;
@@ -13,6 +14,7 @@ pub mod telemetry;
 mod tls;
 
 pub use drain::{Drain, Draining, Readiness, drain};
+pub use file_state::FileState;
 pub use h2::{H2Limits, serve_h2};
 pub use listen::{Accepting, BindError, Bound, Listener, Stream};
 pub use serve::{Connections, Door, Ended, Limits, serve};

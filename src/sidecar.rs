@@ -128,7 +128,7 @@ impl Sidecar {
             .map(|settings| Forwarder::new(&settings, handle, &registry))
             .transpose()?;
         let verifier = settings::identity(config)?
-            .map(|settings| Verifier::new(&settings))
+            .map(|settings| Verifier::new(&settings, handle))
             .transpose()?;
         let callers = Arc::new(Callers::new(config.tenant_id()?, verifier));
         let (drain, draining) = drain();

@@ -344,7 +344,7 @@ async fn count(State(app): State<App>, request: Request, next: Next) -> Response
 
 async fn not_found(State(app): State<App>, request: Request) -> Response {
     let uri = request.uri().clone();
-    match identify::identify(&app, &request) {
+    match identify::identify(&app, request.headers()).await {
         Err(refusal) => refusal.at(&uri).into_response(),
         Ok(_) => Refusal::new(ErrorCode::NotFound, "")
             .at(&uri)

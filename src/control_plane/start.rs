@@ -5,6 +5,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::bundle::{Keyring, SigningKey};
@@ -229,7 +230,10 @@ fn identity(config: &Config) -> Result<Identity, ControlPlaneError> {
                 clock_skew: CLOCK_SKEW,
                 constitutional_hash: Some(config.constitutional_hash.clone()),
             };
-            Ok(Identity::Tokens(Verifier::new(&settings)?))
+            Ok(Identity::Tokens(Verifier::new(
+                &settings,
+                &Handle::current(),
+            )?))
         }
     }
 }

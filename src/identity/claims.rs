@@ -21,8 +21,17 @@ pub struct Claims {
     pub roles: Vec<String>,
     pub expires_at: Timestamp,
     pub not_before: Option<Timestamp>,
+    /// Of an agent's token.
+    pub agent: Option<Agent>,
     /// All claims as JSON text, for expressions.
     pub json: String,
+}
+
+/// Who a token of the agents' identity service is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    pub id: String,
+    pub capabilities: Vec<String>,
 }
 
 impl Claims {
@@ -59,6 +68,8 @@ pub(super) struct Payload {
     tenant_id: Option<String>,
     role: Option<String>,
     roles: Option<Vec<String>>,
+    agent_id: Option<String>,
+    capabilities: Option<Vec<String>>,
     pub(super) constitutional_hash: Option<String>,
 }
 
@@ -100,8 +111,51 @@ impl Payload {
         }
     }
 
+    /// Whether this is an agent's token: more is asked of it.
+    pub(super) const fn is_agents(&self) -> bool {
+        self.agent_id.is_some()
+    }
+
+    /// The agent, where the token is one's: what it says twice must agree.
+    fn agent(&self) -> Result<Option<Agent>, IdentityError> {
+        let malformed = |what| Err(IdentityError::Malformed(what));
+        let Some(id) = &self.agent_id else {
+            return Ok(None);
+        };
+        let Some(tenant) = &self.tenant_id else {
+            return malformed("an agent's token names no tenant (`tenant_id`)");
+        };
+        if ![id, tenant].into_iter().all(|name| is_agent_name(name)) {
+            return malformed("`agent_id` or `tenant_id` is no name of an agent or its tenant");
+        }
+        let capabilities = self.capabilities.clone().unwrap_or_default();
+        let well_formed = |capability: &String| {
+            !capability.is_empty()
+                && capability
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b":_-".contains(&byte))
+        };
+        if !(1..=50).contains(&capabilities.len()) || !capabilities.iter().all(well_formed) {
+            return malformed("`capabilities` is no list of 1 to 50 capabilities");
+        }
+        let path = self
+            .sub
+            .strip_prefix("spiffe://")
+            .and_then(|rest| rest.split_once('/'))
+            .filter(|(domain, _)| !domain.is_empty())
+            .map(|(_, path)| path);
+        if path != Some(&format!("tenant/{tenant}/agent/{id}")) {
+            return malformed("`sub` is not the SPIFFE id of the token's tenant and agent");
+        }
+        Ok(Some(Agent {
+            id: id.clone(),
+            capabilities,
+        }))
+    }
+
     /// The claims; to be called when the signature holds.
     pub(super) fn into_claims(self, json: Vec<u8>) -> Result<Claims, IdentityError> {
+        let agent = self.agent()?;
         let tenant = self
             .tenant_id
             .map(|tenant| tenant.parse::<TenantId>())
@@ -123,10 +177,18 @@ impl Payload {
             roles,
             expires_at: self.exp.0,
             not_before: self.nbf.map(|date| date.0),
+            agent,
             json: String::from_utf8(json)
                 .map_err(|_| IdentityError::Malformed("the claims are no UTF-8"))?,
         })
     }
+}
+
+fn is_agent_name(name: &str) -> bool {
+    (1..=100).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 /// An object without a member twice.

@@ -114,6 +114,6 @@ impl Issuer {
         let input = jws::signing_input(&Header::token(self.kid.clone()), &payload)
             .map_err(MintError::Claims)?;
         let signature = self.key.sign(input.as_bytes());
-        Ok(jws::signed(input, &signature))
+        Ok(jws::signed(input, &signature.to_bytes()))
     }
 }

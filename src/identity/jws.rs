@@ -1,13 +1,15 @@
-//! Compact JWS (RFC 7515) with Ed25519 (RFC 8037), as JWTs (RFC 7519) use it.
+//! Compact JWS (RFC 7515), as JWTs (RFC 7519) use it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ed25519_dalek::{Signature, VerifyingKey};
 use serde::{Deserialize, Serialize};
+
+use crate::jose::{Algorithm, Key};
 
 use super::{IdentityError, TOKEN_LIMIT};
 
-/// The header. `crit` is understood in no form, so a token that has it is refused (RFC 7515 4.1.11).
+/// The header. `crit` is understood in no form, so a token that has it is refused (RFC 7515 4.1.11); keys that a
+/// header brings along or points at (`jwk`, `jku`, `x5c`, `x5u`) are never looked at.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Header {
     pub(super) alg: String,
@@ -22,7 +24,7 @@ impl Header {
     /// The header of every token that is made here.
     pub(super) fn token(kid: Option<String>) -> Self {
         Self {
-            alg: "EdDSA".into(),
+            alg: Algorithm::EdDsa.as_str().into(),
             typ: "JWT".into(),
             kid,
             crit: None,
@@ -36,7 +38,7 @@ pub(super) struct Parts<'t> {
     pub(super) header: Header,
     pub(super) payload: Vec<u8>,
     signed: &'t [u8],
-    signature: Signature,
+    signature: Vec<u8>,
 }
 
 impl<'t> Parts<'t> {
@@ -57,21 +59,20 @@ impl<'t> Parts<'t> {
         };
         let header: Header = serde_json::from_slice(&decode(header)?)
             .map_err(|_| malformed("the header is no JSON object with `alg` and `typ`"))?;
-        if header.alg != "EdDSA" || header.typ != "JWT" || header.crit.is_some() {
+        if header.typ != "JWT" || header.crit.is_some() {
             return Err(IdentityError::WrongKind);
         }
         Ok(Self {
             header,
             payload: decode(payload)?,
             signed: signed.as_bytes(),
-            signature: Signature::from_slice(&decode(signature)?)
-                .map_err(|_| malformed("the signature has no 64 bytes"))?,
+            signature: decode(signature)?,
         })
     }
 
-    /// Whether one of `keys` made the signature, by the strict rules.
-    pub(super) fn verify<'k>(&self, mut keys: impl Iterator<Item = &'k VerifyingKey>) -> bool {
-        keys.any(|key| key.verify_strict(self.signed, &self.signature).is_ok())
+    /// Whether one of `keys` made the signature.
+    pub(super) fn verify<'k>(&self, mut keys: impl Iterator<Item = &'k Key>) -> bool {
+        keys.any(|key| key.verify(self.signed, &self.signature))
     }
 }
 
@@ -82,8 +83,8 @@ pub(super) fn signing_input(header: &Header, payload: &[u8]) -> serde_json::Resu
 }
 
 /// Appends the signature.
-pub(super) fn signed(mut input: String, signature: &Signature) -> String {
+pub(super) fn signed(mut input: String, signature: &[u8]) -> String {
     input.push('.');
-    URL_SAFE_NO_PAD.encode_string(signature.to_bytes(), &mut input);
+    URL_SAFE_NO_PAD.encode_string(signature, &mut input);
     input
 }

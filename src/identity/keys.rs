@@ -1,108 +1,133 @@
-//! The issuers that are trusted, as a configuration names them, and their keys, checked.
+//! The issuers that are trusted, as programs name them, and their keys, checked.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::VerifyingKey;
-use ed25519_dalek::pkcs8::DecodePublicKey as _;
-use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Uri;
+
+use crate::jose::{self, Algorithm};
 
 use super::IssuerError;
 
-/// An issuer whose tokens are believed. Its tokens are verified with `EdDSA` alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// An issuer whose tokens are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedIssuer {
     /// What the token's `iss` must be.
     pub name: String,
     /// A token must name one of these in `aud`.
     pub audience: Vec<String>,
-    /// Always `token`: a bundle's key is not taken by mistake.
-    #[serde(rename = "use", default)]
-    pub usage: KeyUse,
-    pub keys: Vec<TrustedKey>,
+    /// What its tokens are signed with, whatever they say themselves.
+    pub algorithm: Algorithm,
+    pub keys: KeySource,
+}
+
+/// Where an issuer's keys come from. Files and key sets are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    Given(Vec<TrustedKey>),
+    /// One public key: PEM, or for `EdDSA` base64 of the 32 raw bytes.
+    File(PathBuf),
+    /// A key set (JWKS).
+    SetFile(PathBuf),
+    SetUrl(SetUrl),
+}
+
+/// A key set behind a URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetUrl {
+    pub url: Uri,
+    /// PEM of the only certificate authorities to trust.
+    pub ca_file: Option<PathBuf>,
+    /// How often it is fetched.
+    pub refresh: Duration,
+    /// Between two fetches that unknown keys ask for, however many there are.
+    pub pause: Duration,
 }
 
 /// A public key of an issuer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedKey {
     /// Where both the key and the token have one, they must agree.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kid: Option<String>,
-    /// PEM (SPKI), or base64 of the 32 raw bytes.
+    /// PEM (SPKI), or for `EdDSA` base64 of the 32 raw bytes.
     pub public_key: String,
 }
 
-/// What the keys are for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KeyUse {
-    #[default]
-    Token,
+/// A key that was checked.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    pub(super) kid: Option<String>,
+    public: Arc<jose::Key>,
+}
+
+impl Key {
+    pub(super) fn new(kid: Option<String>, public: jose::Key) -> Self {
+        Self {
+            kid,
+            public: Arc::new(public),
+        }
+    }
 }
 
 /// An issuer ready to verify with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Issuer {
     pub(super) name: String,
     pub(super) audience: Vec<String>,
-    keys: Vec<(Option<String>, VerifyingKey)>,
+    pub(super) algorithm: Algorithm,
+    /// Empty until a key set that must be fetched was fetched once.
+    pub(super) keys: Vec<Key>,
 }
 
 impl Issuer {
     /// The keys that may have made a signature under this `kid`.
-    pub(super) fn candidates(&self, kid: Option<&str>) -> impl Iterator<Item = &VerifyingKey> {
-        self.keys.iter().filter_map(move |(known, key)| {
-            let agree = known.is_none() || kid.is_none() || known.as_deref() == kid;
-            agree.then_some(key)
+    pub(super) fn candidates(&self, kid: Option<&str>) -> impl Iterator<Item = &jose::Key> {
+        self.keys.iter().filter_map(move |key| {
+            let agree = key.kid.is_none() || kid.is_none() || key.kid.as_deref() == kid;
+            agree.then_some(&*key.public)
         })
     }
 }
 
-impl TryFrom<&TrustedIssuer> for Issuer {
-    type Error = IssuerError;
+impl TrustedIssuer {
+    /// Checks everything but the keys; none are there yet.
+    pub(super) fn checked(&self) -> Result<Issuer, IssuerError> {
+        if self.name.is_empty() {
+            return Err(self.wrong("`name` is empty"));
+        }
+        if self.algorithm.is_symmetric() {
+            return Err(self.wrong("a shared secret is no key of an issuer"));
+        }
+        if self.audience.is_empty() {
+            return Err(self.wrong("`audience` is empty: name at least one"));
+        }
+        Ok(Issuer {
+            name: self.name.clone(),
+            audience: self.audience.clone(),
+            algorithm: self.algorithm,
+            keys: Vec::new(),
+        })
+    }
 
-    fn try_from(settings: &TrustedIssuer) -> Result<Self, IssuerError> {
-        let wrong = |problem: &str| IssuerError {
-            issuer: settings.name.clone(),
+    pub(super) fn wrong(&self, problem: impl Into<String>) -> IssuerError {
+        IssuerError {
+            issuer: self.name.clone(),
             problem: problem.into(),
-        };
-        if settings.name.is_empty() {
-            return Err(wrong("`name` is empty"));
         }
-        if settings.audience.is_empty() {
-            return Err(wrong("`audience` is empty: name at least one"));
-        }
-        if settings.keys.is_empty() {
-            return Err(wrong("`keys` is empty: name at least one"));
-        }
-        let keys = settings
-            .keys
-            .iter()
-            .map(|key| Ok((key.kid.clone(), public_key(&key.public_key)?)))
-            .collect::<Result<_, &str>>()
-            .map_err(wrong)?;
-        Ok(Self {
-            name: settings.name.clone(),
-            audience: settings.audience.clone(),
-            keys,
-        })
     }
 }
 
-fn public_key(text: &str) -> Result<VerifyingKey, &'static str> {
-    let text = text.trim();
-    let key = if text.starts_with("-----BEGIN") {
-        VerifyingKey::from_public_key_pem(text)
-            .map_err(|_| "`public_key` is no Ed25519 public key in PEM")?
-    } else {
-        let no_key = "`public_key` is neither PEM nor base64 of 32 bytes";
-        let bytes = STANDARD.decode(text).map_err(|_| no_key)?;
-        let bytes = <[u8; 32]>::try_from(bytes).map_err(|_| no_key)?;
-        VerifyingKey::from_bytes(&bytes).map_err(|_| "`public_key` is no Ed25519 public key")?
-    };
-    if key.is_weak() {
-        return Err("`public_key` is a weak key");
+/// The keys as they were given, checked.
+pub(super) fn given(algorithm: Algorithm, keys: &[TrustedKey]) -> Result<Vec<Key>, String> {
+    if keys.is_empty() {
+        return Err("`keys` is empty: name at least one".into());
     }
-    Ok(key)
+    keys.iter()
+        .map(|key| {
+            let public = jose::Key::from_pem(algorithm, &key.public_key)
+                .map_err(|error| format!("the public key is {error}"))?;
+            Ok(Key::new(key.kid.clone(), public))
+        })
+        .collect()
 }

@@ -1,7 +1,7 @@
 //! Verification, and the table of tokens that were verified before.
 //!
-//! The table belongs to the set of issuers it was filled under: both are replaced in one step, so
-//! no token outlives the key that made it.
+//! The table belongs to the keys it was filled under: both are replaced in one step, so no token outlives the key
+//! that made it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,12 +9,15 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Cache};
 use dashmap::DashMap;
 use sha2::{Digest as _, Sha256};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 
 use crate::model::Timestamp;
 
 use super::claims::{Claims, Payload};
 use super::jws::Parts;
-use super::keys::Issuer;
+use super::keys::{self, Issuer, Key, KeySource};
+use super::refresh::{Refresher, Source};
 use super::{IdentityError, IssuerError, TrustedIssuer};
 
 /// How many verified tokens a table remembers.
@@ -40,33 +43,77 @@ struct State {
     verified: DashMap<TokenHash, Arc<Claims>>,
 }
 
-/// Verifies bearer tokens. Shared by all threads; see [`Verifier::local`] for serving threads.
+/// Verifies bearer tokens, and keeps the keys of its issuers fresh until it is dropped. Shared by all threads; see
+/// [`Verifier::local`] for serving threads.
 #[derive(Debug)]
 pub struct Verifier {
     state: Arc<ArcSwap<State>>,
+    /// In the order of the issuers; None where the keys were given.
+    refreshers: Vec<Option<Arc<Refresher>>>,
+    tasks: Vec<AbortHandle>,
 }
 
 impl Verifier {
-    /// A verifier that trusts these issuers.
+    /// A verifier that trusts these issuers. Files of keys are read now; key sets are fetched on `handle`'s runtime,
+    /// and until that has succeeded once their issuer's tokens are refused.
     ///
     /// # Errors
     ///
     /// The first issuer whose settings cannot be used.
-    pub fn new(settings: &Settings) -> Result<Self, IssuerError> {
-        let state = State::new(settings)?;
+    pub fn new(settings: &Settings, handle: &Handle) -> Result<Self, IssuerError> {
+        let mut issuers = Vec::new();
+        let mut sources = Vec::new();
+        for trusted in &settings.issuers {
+            let mut issuer = trusted.checked()?;
+            let mut source = Source::of(trusted, handle)?;
+            let keys = match (&trusted.keys, &mut source) {
+                (KeySource::Given(keys), _) => keys::given(trusted.algorithm, keys).map(Some),
+                (_, Some(source)) => source.at_start(),
+                (_, None) => Ok(None),
+            };
+            issuer.keys = keys
+                .map_err(|problem| trusted.wrong(problem))?
+                .unwrap_or_default();
+            issuers.push(issuer);
+            sources.push(source);
+        }
+        let state = Arc::new(ArcSwap::from_pointee(State {
+            issuers,
+            skew: i64::from(settings.clock_skew),
+            constitutional_hash: settings.constitutional_hash.clone(),
+            verified: DashMap::new(),
+        }));
+        let mut refreshers = Vec::new();
+        let mut tasks = Vec::new();
+        for (index, source) in sources.into_iter().enumerate() {
+            refreshers.push(source.map(|source| {
+                let refresher = Arc::new(source.refresher());
+                let state = Arc::clone(&state);
+                let keep = source.keep(Arc::clone(&refresher), move |keys| {
+                    replace_keys(&state, index, &keys);
+                });
+                tasks.push(handle.spawn(keep).abort_handle());
+                refresher
+            }));
+        }
         Ok(Self {
-            state: Arc::new(ArcSwap::from_pointee(state)),
+            state,
+            refreshers,
+            tasks,
         })
     }
 
-    /// Trusts these issuers from now on and forgets every verified token. Changes nothing on error.
-    ///
-    /// # Errors
-    ///
-    /// The first issuer whose settings cannot be used.
-    pub fn replace(&self, settings: &Settings) -> Result<(), IssuerError> {
-        self.state.store(Arc::new(State::new(settings)?));
-        Ok(())
+    /// Whether a token that was refused with this error is worth another look: its issuer's keys were not known, and
+    /// have been read anew meanwhile. Waits for that; asks for it no more often than the issuer's settings allow.
+    pub async fn refreshed(&self, error: &IdentityError) -> bool {
+        let (IdentityError::UnknownKey { issuer } | IdentityError::NoKeysYet { issuer }) = error
+        else {
+            return false;
+        };
+        match self.refreshers.get(*issuer) {
+            Some(Some(refresher)) => refresher.newer().await,
+            _ => false,
+        }
     }
 
     /// The claims of a token.
@@ -88,6 +135,30 @@ impl Verifier {
             verified: HashMap::new(),
         }
     }
+}
+
+impl Drop for Verifier {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// Puts an issuer's new keys in force and forgets every verified token.
+fn replace_keys(state: &ArcSwap<State>, index: usize, keys: &[Key]) {
+    state.rcu(|old| {
+        let mut issuers = old.issuers.clone();
+        if let Some(issuer) = issuers.get_mut(index) {
+            issuer.keys = keys.to_vec();
+        }
+        State {
+            issuers,
+            skew: old.skew,
+            constitutional_hash: old.constitutional_hash.clone(),
+            verified: DashMap::new(),
+        }
+    });
 }
 
 /// A thread's own verifier: a token that it has seen costs a hash and a look-up.
@@ -126,19 +197,6 @@ impl LocalVerifier {
 }
 
 impl State {
-    fn new(settings: &Settings) -> Result<Self, IssuerError> {
-        Ok(Self {
-            issuers: settings
-                .issuers
-                .iter()
-                .map(Issuer::try_from)
-                .collect::<Result<_, _>>()?,
-            skew: i64::from(settings.clock_skew),
-            constitutional_hash: settings.constitutional_hash.clone(),
-            verified: DashMap::new(),
-        })
-    }
-
     fn verify(
         &self,
         hash: TokenHash,
@@ -161,12 +219,23 @@ impl State {
     fn verify_anew(&self, token: &str, now: Timestamp) -> Result<Claims, IdentityError> {
         let parts = Parts::parse(token)?;
         let payload = Payload::parse(&parts.payload)?;
-        let issuer = self
+        let index = self
             .issuers
             .iter()
-            .find(|issuer| issuer.name == payload.iss)
+            .position(|issuer| issuer.name == payload.iss)
             .ok_or(IdentityError::UnknownIssuer)?;
-        if !parts.verify(issuer.candidates(parts.header.kid.as_deref())) {
+        let issuer = &self.issuers[index];
+        if parts.header.alg != issuer.algorithm.as_str() {
+            return Err(IdentityError::WrongKind);
+        }
+        if issuer.keys.is_empty() {
+            return Err(IdentityError::NoKeysYet { issuer: index });
+        }
+        let mut keys = issuer.candidates(parts.header.kid.as_deref()).peekable();
+        if keys.peek().is_none() {
+            return Err(IdentityError::UnknownKey { issuer: index });
+        }
+        if !parts.verify(keys) {
             return Err(IdentityError::BadSignature);
         }
         if !payload.names_audience(&issuer.audience) {
@@ -183,6 +252,12 @@ impl State {
             .is_some_and(|issued| issued.0 > now.plus_seconds(self.skew))
         {
             return Err(IdentityError::NotYetValid);
+        }
+        if payload.is_agents()
+            && self.constitutional_hash.is_some()
+            && payload.constitutional_hash.is_none()
+        {
+            return Err(IdentityError::WrongConstitutionalHash);
         }
         let claims = payload.into_claims(parts.payload)?;
         claims.check_time(now, self.skew)?;

@@ -116,3 +116,67 @@ fn only_exact_names_are_algorithms() {
         assert_eq!(Algorithm::named(name), None, "{name}");
     }
 }
+
+fn rsa(n: &[u8], e: &[u8]) -> Result<Key, KeyError> {
+    let encode = |bytes| URL_SAFE_NO_PAD.encode(bytes);
+    let key = jwk(json!({"kty": "RSA", "n": encode(n), "e": encode(e)}));
+    Key::from_jwk(Algorithm::Rs256, &key)
+}
+
+#[test]
+fn an_rsa_modulus_has_2048_bits_and_not_one_fewer() {
+    let modulus = |bits: usize| {
+        let mut bytes = vec![0xff; bits.div_ceil(8)];
+        bytes[0] >>= bytes.len() * 8 - bits;
+        bytes
+    };
+    for (bits, fits) in [
+        (512, false),
+        (1024, false),
+        (2040, false),
+        (2047, false),
+        (2048, true),
+        (4096, true),
+        (8192, true),
+        (8193, false),
+    ] {
+        let bytes = modulus(bits);
+        assert_eq!(rsa(&bytes, &[1, 0, 1]).is_ok(), fits, "{bits}");
+        let padded = [vec![0, 0], bytes].concat();
+        assert_eq!(rsa(&padded, &[1, 0, 1]).is_ok(), fits, "{bits}");
+    }
+    let modulus = modulus(2048);
+    assert!(rsa(&modulus, &[3]).is_ok());
+    for exponent in [
+        &[][..],
+        &[0],
+        &[1],
+        &[2],
+        &[1, 0, 0],
+        &[2, 0, 0, 0, 1],
+        &[1, 0, 0, 0, 0, 1],
+    ] {
+        assert!(rsa(&modulus, exponent).is_err(), "{exponent:?}");
+    }
+    let mut even = modulus;
+    even[255] = 0xfe;
+    assert_eq!(rsa(&even, &[3]).unwrap_err(), KeyError::Impossible);
+    assert!(rsa(&[], &[3]).is_err());
+}
+
+#[test]
+fn a_point_off_the_curve_is_found_when_it_is_read() {
+    for (algorithm, curve, length) in [
+        (Algorithm::Es256, "P-256", 32),
+        (Algorithm::Es384, "P-384", 48),
+    ] {
+        let point = |byte: u8| {
+            let half = URL_SAFE_NO_PAD.encode(vec![byte; length]);
+            jwk(json!({"kty": "EC", "crv": curve, "x": half, "y": half}))
+        };
+        for byte in [0, 7, 0xff] {
+            let error = Key::from_jwk(algorithm, &point(byte)).unwrap_err();
+            assert_eq!(error, KeyError::Impossible, "{byte}");
+        }
+    }
+}

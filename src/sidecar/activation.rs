@@ -25,12 +25,13 @@ use tokio::task::JoinSet;
 use crate::bundle::Limits as ArchiveLimits;
 use crate::engine::Limits as DecisionLimits;
 use crate::model::TenantId;
+use crate::server::FileState;
 use crate::snapshot::Publisher;
 use crate::wire::WireError;
 
 use super::cache::Cache;
 use super::clock::Clock;
-use super::source::{self, FileState, Source};
+use super::source::{self, Source};
 use super::status::{CacheReport, Report, SourceReport, Status};
 
 pub use error::ActivationError;

@@ -45,6 +45,8 @@ impl CallerError {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::Twice(_) => ErrorCode::InvalidRequest,
+            // Nothing is wrong with the token that could be told yet.
+            Self::Token(IdentityError::NoKeysYet { .. }) => ErrorCode::NotReady,
             Self::NoBearer | Self::Token(_) => ErrorCode::Unauthenticated,
             Self::OtherTenant | Self::TokenOfOtherTenant => ErrorCode::PermissionDenied,
         }
@@ -100,15 +102,12 @@ impl Callers {
         }
     }
 
-    /// The verified claims of the caller's token; None where it has none, or none is looked at here.
+    /// The verified claims of the caller's token; None where it has none, or none is looked at here. Where its key is
+    /// not known, waits for newer keys of its issuer.
     ///
     /// # Errors
     ///
     /// [`CallerError`].
-    #[expect(
-        clippy::unused_async,
-        reason = "an unknown key will be waited for while its set is fetched anew"
-    )]
     pub async fn identify(
         &self,
         credentials: Credentials<'_>,
@@ -119,7 +118,12 @@ impl Callers {
         else {
             return Ok(None);
         };
-        self.check_claims(verifier.verify(bearer(authorization)?, now)?)
+        let token = bearer(authorization)?;
+        let claims = match verifier.verify(token, now) {
+            Err(error) if verifier.refreshed(&error).await => verifier.verify(token, now),
+            result => result,
+        };
+        self.check_claims(claims?)
     }
 
     /// A tenant that is named must be the one served here.
@@ -157,10 +161,6 @@ impl LocalCallers {
     /// # Errors
     ///
     /// [`CallerError`].
-    #[expect(
-        clippy::unused_async,
-        reason = "an unknown key will be waited for while its set is fetched anew"
-    )]
     pub async fn identify(
         &self,
         credentials: Credentials<'_>,
@@ -170,11 +170,15 @@ impl LocalCallers {
         let (Some(tokens), Some(authorization)) = (&self.tokens, credentials.authorization) else {
             return Ok(None);
         };
-        let claims = tokens
-            .borrow_mut()
-            .verify(bearer(authorization)?, now)
-            .map_err(CallerError::Token)?;
-        self.shared.check_claims(claims)
+        let token = bearer(authorization)?;
+        let known = tokens.borrow_mut().verify(token, now);
+        match (known, &self.shared.verifier) {
+            (Err(error), Some(verifier)) if verifier.refreshed(&error).await => {
+                let claims = tokens.borrow_mut().verify(token, now);
+                self.shared.check_claims(claims?)
+            }
+            (known, _) => self.shared.check_claims(known?),
+        }
     }
 
     /// As [`Callers::check_tenant`].
@@ -218,7 +222,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_there_and_wrong_is_never_anonymous() {
-        let verifier = Verifier::new(&crate::identity::Settings::default()).unwrap();
+        let verifier = Verifier::new(
+            &crate::identity::Settings::default(),
+            &tokio::runtime::Handle::current(),
+        )
+        .unwrap();
         let callers = Arc::new(callers(Some(verifier)));
         let local = callers.local();
         for (pairs, code) in [

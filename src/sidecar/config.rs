@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::identity::IssuerConfig;
 use crate::server::settings::units::{duration, optional_duration};
 
 pub use check::{Address, ConfigError};
@@ -226,18 +227,6 @@ pub struct AuthzenConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct IdentityConfig {
     pub issuers: Vec<IssuerConfig>,
-}
-
-/// An issuer of tokens.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct IssuerConfig {
-    /// The token's `iss`.
-    pub name: String,
-    /// One of them must be in the token's `aud`.
-    pub audience: Vec<String>,
-    /// PEM (or base64 of the raw bytes) of the Ed25519 public key.
-    pub public_key_file: String,
 }
 
 /// The doors for OPA's clients.

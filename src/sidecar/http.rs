@@ -190,14 +190,16 @@ impl Handler {
         incoming: Incoming,
         origin: Origin<'_>,
     ) -> Result<Reply, Failure> {
+        let asked = Asked::read(&head.headers)?;
+        self.callers.check_tenant(asked.tenant)?;
+        if route != Route::Metadata {
+            asked.check_content_type()?;
+        }
+        let now = self.shared.clock.now();
+        let claims = self.callers.identify(asked.credentials(), now).await?;
         if route == Route::Metadata {
             return authzen::metadata(self);
         }
-        let asked = Asked::read(&head.headers)?;
-        self.callers.check_tenant(asked.tenant)?;
-        asked.check_content_type()?;
-        let now = self.shared.clock.now();
-        let claims = self.callers.identify(asked.credentials(), now).await?;
         let explain = asks_to_explain(head.uri.query());
         let wanted = asked.wanted_revision()?;
         let limits = &self.shared.limits;

@@ -1,17 +1,17 @@
 //! From the configuration to what the parts of the sidecar are told.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::bundle::Limits as ArchiveLimits;
-use crate::identity::{self, KeyUse, TrustedIssuer, TrustedKey};
+use crate::identity::{self, IssuerConfig, IssuerError};
 use crate::resilience::BreakerSettings;
 use crate::server::{H2Limits, Limits};
 use crate::wire;
 
 use super::activation::{self, OnPersistError};
 use super::config::{Config, ConfigError, OnError, SourceConfig};
+use super::forward;
 use super::source::{self, Location};
-use super::{BuildError, forward};
 
 /// What activation is told.
 pub(super) fn activation(config: &Config) -> Result<activation::Settings, ConfigError> {
@@ -104,23 +104,14 @@ pub(super) fn forward(config: &Config) -> Result<Option<forward::Settings>, Conf
 }
 
 /// What tokens are verified against; None where no issuer is configured.
-pub(super) fn identity(config: &Config) -> Result<Option<identity::Settings>, BuildError> {
+pub(super) fn identity(config: &Config) -> Result<Option<identity::Settings>, IssuerError> {
     if config.identity.issuers.is_empty() {
         return Ok(None);
     }
-    let mut issuers = Vec::new();
-    for issuer in &config.identity.issuers {
-        let public_key = crate::server::secret::read_token(Path::new(&issuer.public_key_file))?;
-        issuers.push(TrustedIssuer {
-            name: issuer.name.clone(),
-            audience: issuer.audience.clone(),
-            usage: KeyUse::Token,
-            keys: vec![TrustedKey {
-                kid: None,
-                public_key,
-            }],
-        });
-    }
+    let issuers = config.identity.issuers.iter();
+    let issuers = issuers
+        .map(IssuerConfig::trusted)
+        .collect::<Result<_, _>>()?;
     Ok(Some(identity::Settings {
         issuers,
         clock_skew: config.clock_skew.as_secs() as u32,

@@ -19,7 +19,6 @@ use crate::wire::{self, Client, WireError};
 use super::cache::{Archive, Download, DownloadError};
 
 pub use conditions::Conditions;
-pub use file::FileState;
 
 /// How often files are looked at.
 const FILE_POLL: Duration = Duration::from_secs(1);

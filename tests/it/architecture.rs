@@ -45,7 +45,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("server", &[]),
     ("wire", &[]),
     ("resilience", &[]),
-    ("identity", &["model", "wire", "jose"]),
+    // Its keys are in files and behind URLs, as configurations name them.
+    ("identity", &["model", "jose", "server", "wire"]),
     (
         "sidecar::http",
         &[
@@ -101,6 +102,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "sidecar::status",
             "sidecar::config",
             "sidecar::clock",
+            "server",
             "wire",
         ],
     ),
@@ -111,6 +113,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "model",
             "bundle",
+            "server",
             "wire",
             "sidecar::cache",
             "sidecar::config",
@@ -124,6 +127,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "policy",
             "engine",
             "bundle",
+            "jose",
             "snapshot",
             "decide",
             "decision_log",
@@ -142,6 +146,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "policy",
             "engine",
             "bundle",
+            "jose",
             "snapshot",
             "decide",
             "api",
@@ -158,6 +163,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "policy",
             "engine",
             "bundle",
+            "jose",
             "snapshot",
             "decide",
             "api",

@@ -4,3 +4,4 @@ mod guards;
 mod plane;
 mod publication;
 mod registry;
+mod tokens;

@@ -4,6 +4,7 @@ mod admin;
 mod authzen;
 mod bad;
 mod decisions;
+mod identity;
 mod life;
 
 use lictor::policy::Format;

@@ -3,6 +3,7 @@
 pub mod bundle;
 pub mod grpc;
 mod http;
+pub mod idp;
 pub mod pod;
 mod process;
 pub mod sidecar;

@@ -10,9 +10,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::control_plane::{Authentication, BundleKey, Config, ControlPlane, Limits};
+use crate::identity::IssuerConfig;
 use crate::server::Bound;
 use crate::sidecar::Sidecar;
-use crate::sidecar::config::{Config as SidecarConfig, IssuerConfig, Loaded, SourceConfig};
+use crate::sidecar::config::{Config as SidecarConfig, Loaded, SourceConfig};
 use crate::wire::{self, Client};
 
 use super::home::Home;
@@ -208,7 +209,8 @@ fn sidecar_config(
     config.identity.issuers = vec![IssuerConfig {
         name: issuer.name,
         audience: issuer.audience,
-        public_key_file: text(&keys.token_public_file),
+        public_key_file: Some(text(&keys.token_public_file)),
+        ..IssuerConfig::default()
     }];
     config
 }

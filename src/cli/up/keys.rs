@@ -13,7 +13,8 @@ use serde_json::Map;
 use sha2::{Digest as _, Sha256};
 
 use crate::bundle::{self, Key, Keyring};
-use crate::identity::{Grant, Issuer, KeyUse, TrustedIssuer, TrustedKey};
+use crate::identity::{Grant, Issuer, KeySource, TrustedIssuer, TrustedKey};
+use crate::jose::Algorithm;
 use crate::model::{TenantId, Timestamp};
 use crate::server::secret;
 
@@ -75,11 +76,11 @@ impl Keys {
         TrustedIssuer {
             name: ISSUER.into(),
             audience: vec![AUDIENCE.into()],
-            usage: KeyUse::Token,
-            keys: vec![TrustedKey {
+            algorithm: Algorithm::EdDsa,
+            keys: KeySource::Given(vec![TrustedKey {
                 kid: None,
                 public_key: STANDARD.encode(self.tokens.public_key()),
-            }],
+            }]),
         }
     }
 
@@ -180,11 +181,12 @@ mod tests {
         let keyring = Keyring::parse(before[2].as_bytes()).unwrap();
         assert_eq!(keyring.keys[0].kid, second.bundle_kid);
 
-        let verifier = Verifier::new(&Settings {
+        let settings = Settings {
             issuers: vec![first.issuer()],
             ..Settings::default()
-        })
-        .unwrap();
+        };
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let verifier = Verifier::new(&settings, runtime.handle()).unwrap();
         let claims = |token: &str| verifier.verify(token, now().unwrap()).unwrap();
         assert!(claims(&after[3]).has_role("sidecar"));
         let token = second.development_token().unwrap();

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{KeyUse, TrustedIssuer, TrustedKey};
-use crate::server::secret::{self, SecretError};
+use crate::identity::{IssuerConfig, IssuerError};
+use crate::jose::Algorithm;
 use crate::server::settings::units::duration;
 use crate::server::settings::{self, Flag, Key, Kind, MAX_FILE_BYTES, SettingsErrors};
 
@@ -30,7 +30,12 @@ pub const KEYS: &[Key] = &[
     key("content_key_file", Kind::Text, "PKCS#8 PEM of the Ed25519 key that signs content."),
     key("identity.issuers[].name", Kind::Text, "The `iss` of tokens that are believed."),
     key("identity.issuers[].audience", Kind::Texts, "One of them must be in the token's `aud`."),
-    key("identity.issuers[].public_key_file", Kind::Text, "PEM of the issuer's Ed25519 public key."),
+    key("identity.issuers[].use", Kind::Word(&["token"]), "What the issuer's keys are for."),
+    key("identity.issuers[].algorithm", Kind::Word(Algorithm::ASYMMETRIC), "What its tokens are signed with."),
+    key("identity.issuers[].public_key_file", Kind::OptionalText, "PEM of the issuer's public key."),
+    key("identity.issuers[].jwks", Kind::Url, "The issuer's key set: an https URL or a path."),
+    key("identity.issuers[].jwks_ca_file", Kind::OptionalText, "PEM of the certificate authorities to trust for it."),
+    key("identity.issuers[].jwks_refresh", Kind::Duration, "How often a key set behind a URL is fetched."),
     key("insecure_no_auth", Kind::Boolean, "Believe everybody; on loopback only."),
     key("anonymous_reads", Kind::OptionalText, "The tenant that a read without a token reads."),
     key("constitutional_hash", Kind::Text, "The label every bundle carries."),
@@ -82,15 +87,7 @@ struct WrittenKey {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct WrittenIdentity {
-    issuers: Vec<WrittenIssuer>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct WrittenIssuer {
-    name: String,
-    audience: Vec<String>,
-    public_key_file: String,
+    issuers: Vec<IssuerConfig>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,7 +179,7 @@ pub enum FileError {
     #[error("{0}")]
     Invalid(String),
     #[error(transparent)]
-    Secret(#[from] SecretError),
+    Issuer(#[from] IssuerError),
 }
 
 /// Reads `file` (where there is one), takes the process's variables and `flags`.
@@ -263,7 +260,7 @@ impl Written {
         let authentication = if self.insecure_no_auth {
             Authentication::InsecureNone
         } else {
-            let issuers = self.identity.issuers.into_iter().map(WrittenIssuer::read);
+            let issuers = self.identity.issuers.iter().map(IssuerConfig::trusted);
             Authentication::Tokens(issuers.collect::<Result<_, _>>()?)
         };
         let config = Config {
@@ -284,21 +281,6 @@ impl Written {
             limits: self.limits.into(),
         };
         Ok((config, self.log))
-    }
-}
-
-impl WrittenIssuer {
-    fn read(self) -> Result<TrustedIssuer, SecretError> {
-        let public_key = secret::read_token(Path::new(&self.public_key_file))?;
-        Ok(TrustedIssuer {
-            name: self.name,
-            audience: self.audience,
-            usage: KeyUse::Token,
-            keys: vec![TrustedKey {
-                kid: None,
-                public_key,
-            }],
-        })
     }
 }
 
@@ -395,7 +377,7 @@ insecure_no_auth: true
     #[test]
     fn the_table_is_the_type() {
         let mut written = Written::default();
-        written.identity.issuers.push(WrittenIssuer::default());
+        written.identity.issuers.push(IssuerConfig::default());
         let value = serde_json::to_value(written).unwrap();
         let mut typed = Vec::new();
         leaves("", &value, &mut typed);

@@ -10,7 +10,7 @@ use crate::api::ErrorCode;
 use crate::control_plane::access::Permission;
 use crate::control_plane::clock;
 use crate::control_plane::registry::Caller;
-use crate::identity::Verifier;
+use crate::identity::{IdentityError, Verifier};
 use crate::model::TenantId;
 
 use super::App;
@@ -38,7 +38,7 @@ pub async fn permit(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match check(&app, permission, &request) {
+    match check(&app, permission, request.headers()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -47,8 +47,8 @@ pub async fn permit(
     }
 }
 
-fn check(app: &App, permission: Permission, request: &Request) -> Result<Caller, Refusal> {
-    let caller = identify(app, request)?;
+async fn check(app: &App, permission: Permission, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    let caller = identify(app, headers).await?;
     if matches!(app.identity, Identity::InsecureNone) || app.access.allows(&caller, permission) {
         return Ok(caller);
     }
@@ -66,8 +66,8 @@ fn check(app: &App, permission: Permission, request: &Request) -> Result<Caller,
 }
 
 /// The caller of a request.
-pub fn identify(app: &App, request: &Request) -> Result<Caller, Refusal> {
-    let named = named_tenant(request.headers())?;
+pub async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    let named = named_tenant(headers)?;
     let caller = match &app.identity {
         Identity::InsecureNone => Caller {
             tenant: match named.clone() {
@@ -77,8 +77,8 @@ pub fn identify(app: &App, request: &Request) -> Result<Caller, Refusal> {
             subject: ANONYMOUS.into(),
             roles: Vec::new(),
         },
-        Identity::Tokens(verifier) => match bearer(request.headers())? {
-            Some(token) => by_token(verifier, token)?,
+        Identity::Tokens(verifier) => match bearer(headers)? {
+            Some(token) => by_token(verifier, token).await?,
             None => anonymous(app)?,
         },
     };
@@ -91,10 +91,16 @@ pub fn identify(app: &App, request: &Request) -> Result<Caller, Refusal> {
     }
 }
 
-fn by_token(verifier: &Verifier, token: &str) -> Result<Caller, Refusal> {
-    let claims = verifier
-        .verify(token, clock::now())
-        .map_err(|error| unauthenticated(&error.to_string()))?;
+async fn by_token(verifier: &Verifier, token: &str) -> Result<Caller, Refusal> {
+    let claims = match verifier.verify(token, clock::now()) {
+        Err(error) if verifier.refreshed(&error).await => verifier.verify(token, clock::now()),
+        result => result,
+    };
+    let claims = claims.map_err(|error| match error {
+        // Nothing is wrong with the token that could be told yet.
+        IdentityError::NoKeysYet { .. } => Refusal::new(ErrorCode::NotReady, error.to_string()),
+        error => unauthenticated(&error.to_string()),
+    })?;
     let Some(tenant) = claims.tenant.clone() else {
         return Err(Refusal::new(
             ErrorCode::PermissionDenied,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::model::Timestamp;
-use crate::sidecar::source::FileState;
+use crate::server::FileState;
 use crate::snapshot::Ended;
 
 use super::offer::RETRY_INTERVAL;

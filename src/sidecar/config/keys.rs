@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::jose::Algorithm;
 use crate::server::settings::{self, Key, Kind};
 
 const fn key(path: &'static str, kind: Kind, help: &'static str) -> Key {
@@ -334,9 +335,34 @@ pub const KEYS: &[Key] = &[
         "One of them must be in the token's `aud`.",
     ),
     key(
+        "identity.issuers[].use",
+        Kind::Word(&["token"]),
+        "What the issuer's keys are for.",
+    ),
+    key(
+        "identity.issuers[].algorithm",
+        Kind::Word(Algorithm::ASYMMETRIC),
+        "What its tokens are signed with.",
+    ),
+    key(
         "identity.issuers[].public_key_file",
-        Kind::Text,
-        "PEM of the issuer's Ed25519 public key.",
+        Kind::OptionalText,
+        "PEM of the issuer's public key.",
+    ),
+    key(
+        "identity.issuers[].jwks",
+        Kind::Url,
+        "The issuer's key set: an https URL or a path.",
+    ),
+    key(
+        "identity.issuers[].jwks_ca_file",
+        Kind::OptionalText,
+        "PEM of the certificate authorities to trust for it.",
+    ),
+    key(
+        "identity.issuers[].jwks_refresh",
+        Kind::Duration,
+        "How often a key set behind a URL is fetched.",
     ),
     key(
         "opa.authentication",
@@ -425,8 +451,9 @@ pub fn schema() -> Value {
 mod tests {
     use serde_json::Value;
 
-    use super::super::{Config, IssuerConfig, SourceConfig};
+    use super::super::{Config, SourceConfig};
     use super::KEYS;
+    use crate::identity::IssuerConfig;
 
     /// The paths of every leaf of a configuration that has one of each list.
     fn leaves(path: &str, value: &Value, out: &mut Vec<String>) {

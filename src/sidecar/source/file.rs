@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::bundle::{Digest, Limits, peek};
 use crate::model::TenantId;
+use crate::server::FileState;
 use crate::sidecar::cache::Download;
 
 use super::conditions::Conditions;
@@ -21,15 +21,6 @@ const MAX_FILES: usize = 10_000;
 /// Of a folder's file, what is read to learn its number: a first member at its limit.
 const HEAD_LIMIT: u64 = 17 * 1024 * 1024;
 const COPY_SIZE: usize = 256 * 1024;
-
-/// What tells one state of a file from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileState {
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
 
 /// See the module. Clones share what they have seen.
 #[derive(Clone, Debug)]
@@ -45,23 +36,6 @@ struct Seen {
     last: Option<(PathBuf, FileState, Digest)>,
     /// Of a folder's files: the number that each claims; None for what is no bundle of this tenant.
     numbers: HashMap<PathBuf, (FileState, Option<u64>)>,
-}
-
-impl FileState {
-    /// None where the file cannot be seen.
-    #[must_use]
-    pub fn of(path: &Path) -> Option<Self> {
-        fs::metadata(path).ok().map(|metadata| Self::new(&metadata))
-    }
-
-    fn new(metadata: &fs::Metadata) -> Self {
-        Self {
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
 }
 
 impl FileSource {
