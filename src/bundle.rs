@@ -11,6 +11,7 @@ mod key;
 mod keyring;
 mod manifest;
 mod name;
+mod opa;
 mod signatures;
 mod step;
 mod ustar;
@@ -20,6 +21,10 @@ pub use builder::{BuildError, Builder, Previous, sign};
 pub use key::{KeyError, SigningKey, parse_public_key, public_key_pem, thumbprint};
 pub use keyring::{Key, Keyring, KeyringError, Signer};
 pub use manifest::{Claims, Manifest, PolicyEntry};
+pub use opa::{
+    OPA_WAIVED, OpaBundle, OpaContent, OpaKey, OpaKeyError, OpaManifest, OpaTrust, Operation,
+    Patch, PatchError, open_opa, overlapping_roots,
+};
 pub use step::{Code, Step};
 pub use verify::{
     Digest, Entry, Expected, Limits, Mark, Peek, VerifiedBundle, VerifyError, peek, peek_unpacked,

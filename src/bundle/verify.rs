@@ -89,7 +89,7 @@ pub struct VerifyError {
 }
 
 impl VerifyError {
-    fn new(step: Step, code: Code, detail: impl Into<String>) -> Self {
+    pub(super) fn new(step: Step, code: Code, detail: impl Into<String>) -> Self {
         Self {
             step,
             code,
