@@ -118,7 +118,7 @@ impl Sidecar {
         let clock = Clock::default();
         let (publisher, reader) = snapshot::channel();
         let activator = Activator::new(
-            settings::activation(config)?,
+            settings::activation(config, loaded.opa.as_deref())?,
             publisher,
             clock.clone(),
             activation::Metrics::register(&registry)?,

@@ -5,6 +5,7 @@
 //! and nowhere else.
 
 mod connect;
+pub mod oci;
 mod tls;
 
 use std::path::PathBuf;

@@ -40,6 +40,15 @@ pub struct KeyringError(pub String);
 const NEVER: Timestamp = Timestamp::from_unix_seconds(i64::MAX);
 
 impl Keyring {
+    /// Trusts nobody.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self {
+            threshold: 1,
+            keys: Vec::new(),
+        }
+    }
+
     /// Reads a keyring file (YAML or JSON, at most 1 MiB).
     ///
     /// # Errors

@@ -4,6 +4,7 @@ mod build;
 mod diff;
 mod inspect;
 mod read;
+mod registry;
 mod sign;
 mod verify;
 
@@ -28,6 +29,10 @@ enum Command {
     Inspect(inspect::Args),
     /// Show which policies and files differ between two bundles; nothing is verified
     Diff(diff::Args),
+    /// Push a bundle to an OCI registry, where sidecars and OPA pull it
+    Push(registry::PushArgs),
+    /// Pull a bundle from an OCI registry; nothing is verified
+    Pull(registry::PullArgs),
 }
 
 /// Runs the command.
@@ -42,5 +47,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => verify::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Diff(args) => diff::run(args),
+        Command::Push(args) => registry::push(args),
+        Command::Pull(args) => registry::pull(args),
     }
 }

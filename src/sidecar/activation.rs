@@ -6,6 +6,7 @@
 
 mod error;
 mod fetch;
+mod generation;
 mod keyring;
 mod metrics;
 mod offer;
@@ -22,7 +23,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::bundle::Limits as ArchiveLimits;
+use crate::bundle::{Keyring, Limits as ArchiveLimits, OPA_WAIVED, OpaTrust};
 use crate::engine::Limits as DecisionLimits;
 use crate::model::TenantId;
 use crate::server::FileState;
@@ -54,8 +55,7 @@ pub struct Settings {
     pub clock_skew: i64,
     /// After this long a rejected bundle is asked for again.
     pub retry_rejected: Duration,
-    /// The keyring file.
-    pub keyring: PathBuf,
+    pub profile: Profile,
     /// None = `cache.dir: none`: a restart starts without a bundle.
     pub cache_dir: Option<PathBuf>,
     /// `cache.on_error`.
@@ -66,6 +66,21 @@ pub struct Settings {
     pub decision_limits: DecisionLimits,
 }
 
+/// How bundles are verified. All sources of a process have the same profile.
+#[derive(Clone, Debug)]
+pub enum Profile {
+    /// Every step; the sources are mirrors of one tenant's bundle.
+    Lictor {
+        /// The keyring file.
+        keyring: PathBuf,
+    },
+    /// OPA's own bundles, each source another one.
+    Opa {
+        /// In the order of the sources.
+        trust: Arc<Vec<OpaTrust>>,
+    },
+}
+
 /// What to do with a good bundle that cannot be stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnPersistError {
@@ -74,6 +89,23 @@ pub enum OnPersistError {
     Activate,
     /// Keep the old one.
     Keep,
+}
+
+impl Profile {
+    const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Lictor { .. } => "lictor",
+            Self::Opa { .. } => "opa",
+        }
+    }
+
+    /// The steps that it does without.
+    const fn waived(&self) -> &'static [u8] {
+        match self {
+            Self::Lictor { .. } => &[],
+            Self::Opa { .. } => &OPA_WAIVED,
+        }
+    }
 }
 
 /// Why activation cannot start.
@@ -162,8 +194,10 @@ impl Activator {
         let sources = sources.map(|source| Source::new(source, &settings.tenant, handle));
         let sources: Vec<Source> = sources.collect::<Result<_, _>>()?;
         // Looked at before it is read: a change in between is seen by the watcher.
-        let keyring_file = FileState::of(&settings.keyring);
-        let keyring = keyring::read(&settings.keyring)?;
+        let (keyring_file, keyring) = match &settings.profile {
+            Profile::Lictor { keyring } => (FileState::of(keyring), keyring::read(keyring)?),
+            Profile::Opa { .. } => (None, Keyring::empty()),
+        };
         let cache = settings
             .cache_dir
             .clone()
@@ -275,7 +309,8 @@ fn report(settings: &Settings) -> Report {
         name: source.name.clone(),
         kind: source.location.kind(),
         location: source.location.shown(),
-        profile: "lictor",
+        profile: settings.profile.as_str(),
+        waived: settings.profile.waived().to_vec(),
         ..SourceReport::default()
     });
     let dir = settings.cache_dir.as_ref();
@@ -288,7 +323,9 @@ fn report(settings: &Settings) -> Report {
         sources: sources.collect(),
         ..Report::default()
     };
-    report.keyring.path = settings.keyring.display().to_string();
+    if let Profile::Lictor { keyring } = &settings.profile {
+        report.keyring.path = keyring.display().to_string();
+    }
     report
 }
 

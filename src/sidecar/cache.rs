@@ -2,6 +2,7 @@
 //! under one lock, archive first, mark second. The folder is 0700; what it holds is not trusted.
 
 mod archive;
+mod parts;
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Write as _};
@@ -207,19 +208,22 @@ impl Cache {
     }
 
     fn store_archive(&self, archive: &Archive) -> Result<(), PersistError> {
-        let path = self.archive_path();
+        self.store_archive_at(archive, &self.archive_path())
+    }
+
+    fn store_archive_at(&self, archive: &Archive, path: &Path) -> Result<(), PersistError> {
         let temporary = match archive.temporary().take() {
             Some(file) => file,
-            None => self.written(archive.bytes(), &path)?,
+            None => self.written(archive.bytes(), path)?,
         };
         if let Err(error) = temporary.as_file().sync_all() {
             *archive.temporary() = Some(temporary);
-            return Err(failed("write", &path, error));
+            return Err(failed("write", path, error));
         }
         failpoint::hit("archive_temp_written");
-        if let Err(error) = temporary.persist(&path) {
+        if let Err(error) = temporary.persist(path) {
             *archive.temporary() = Some(error.file);
-            return Err(failed("rename to", &path, error.error));
+            return Err(failed("rename to", path, error.error));
         }
         self.sync_dir()?;
         failpoint::hit("archive_renamed");
@@ -234,12 +238,16 @@ impl Cache {
             payload: hex::encode(mark.payload),
         })
         .map_err(|error| failed("write", &path, error.into()))?;
-        let temporary = self.written(&text, &path)?;
+        self.store_text_at(&text, &path)
+    }
+
+    fn store_text_at(&self, text: &[u8], path: &Path) -> Result<(), PersistError> {
+        let temporary = self.written(text, path)?;
         let synced = temporary.as_file().sync_all();
-        synced.map_err(|error| failed("write", &path, error))?;
+        synced.map_err(|error| failed("write", path, error))?;
         failpoint::hit("mark_temp_written");
-        let renamed = temporary.persist(&path);
-        renamed.map_err(|error| failed("rename to", &path, error.error))?;
+        let renamed = temporary.persist(path);
+        renamed.map_err(|error| failed("rename to", path, error.error))?;
         self.sync_dir()?;
         failpoint::hit("mark_renamed");
         Ok(())

@@ -40,8 +40,10 @@ pub struct Config {
     /// `/health/fresh` fails above this age.
     #[serde(with = "optional_duration")]
     pub max_bundle_age: Option<Duration>,
-    /// The keyring file. Required.
+    /// The keyring file. Required, unless all sources are of profile `opa`.
     pub keyring: String,
+    /// Profile `opa`: the keys that bundles are verified with.
+    pub bundle_keys: Vec<BundleKeyConfig>,
     pub cache: CacheConfig,
     pub upstream: UpstreamConfig,
     pub limits: LimitsConfig,
@@ -110,10 +112,61 @@ pub struct SourceConfig {
     /// How long the source may hold a request back; 0 = do not ask it to.
     #[serde(with = "duration")]
     pub wait: Duration,
-    /// `lictor`.
-    pub profile: String,
+    pub profile: TrustProfile,
     /// Bundles below this number are refused.
     pub min_number: u64,
+    /// Profile `opa`: bundles need not be signed.
+    pub allow_unsigned: bool,
+    /// Profile `opa`: whether its last bundle is kept in `cache.dir`.
+    pub persist: bool,
+    /// Profile `opa`: how bundles are signed.
+    pub signing: SigningConfig,
+}
+
+/// How bundles are verified. All sources have the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrustProfile {
+    /// Every step; the sources are mirrors of one tenant's bundle.
+    #[default]
+    Lictor,
+    /// OPA's own bundles, each source another one.
+    Opa,
+}
+
+/// How a bundle of profile `opa` is signed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SigningConfig {
+    /// The key of `bundle_keys` that must have signed; None = the one that the signature names.
+    pub kid: Option<String>,
+    /// What the signature's scope must be; None = the key's.
+    pub scope: Option<String>,
+    /// Patterns of files that need not be signed.
+    pub exclude_files: Vec<String>,
+}
+
+/// A key that bundles of profile `opa` are verified with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BundleKeyConfig {
+    pub kid: String,
+    /// A JOSE name.
+    pub algorithm: String,
+    /// A file with the public key in PEM, or the secret of an HMAC algorithm.
+    pub key_file: String,
+    pub scope: Option<String>,
+}
+
+impl Default for BundleKeyConfig {
+    fn default() -> Self {
+        Self {
+            kid: String::new(),
+            algorithm: "RS256".to_owned(),
+            key_file: String::new(),
+            scope: None,
+        }
+    }
 }
 
 /// The last known good on disk.
@@ -235,6 +288,8 @@ pub struct IdentityConfig {
 pub struct OpaApiConfig {
     pub authentication: OpaAuthentication,
     pub authorization: OpaAuthorization,
+    /// Bundles that an OPA configuration file names need not be signed.
+    pub allow_unsigned: bool,
     /// Path of the document that `POST /` asks for.
     pub default_decision: String,
     /// Path of the document that decides about requests.
@@ -346,6 +401,7 @@ impl Default for Config {
             retry_rejected: Duration::from_mins(10),
             max_bundle_age: None,
             keyring: String::new(),
+            bundle_keys: Vec::new(),
             cache: CacheConfig::default(),
             upstream: UpstreamConfig::default(),
             limits: LimitsConfig::default(),
@@ -394,8 +450,11 @@ impl Default for SourceConfig {
             ca_file: None,
             poll: Duration::from_secs(30),
             wait: Duration::from_secs(50),
-            profile: "lictor".to_owned(),
+            profile: TrustProfile::Lictor,
             min_number: 0,
+            allow_unsigned: false,
+            persist: true,
+            signing: SigningConfig::default(),
         }
     }
 }
@@ -456,6 +515,7 @@ impl Default for OpaApiConfig {
         Self {
             authentication: OpaAuthentication::default(),
             authorization: OpaAuthorization::default(),
+            allow_unsigned: false,
             default_decision: opa::DEFAULT_DECISION.to_owned(),
             default_authorization_decision: opa::DEFAULT_AUTHORIZATION_DECISION.to_owned(),
             body_bytes: 1024 * 1024,

@@ -1,5 +1,7 @@
 //! From the configuration to what the parts of the sidecar are told.
 
+mod bundles;
+
 use std::path::PathBuf;
 
 use crate::bundle::Limits as ArchiveLimits;
@@ -8,33 +10,10 @@ use crate::resilience::BreakerSettings;
 use crate::server::{H2Limits, Limits};
 use crate::wire;
 
-use super::activation::{self, OnPersistError};
-use super::config::{Config, ConfigError, OnError, SourceConfig};
+use super::config::{Config, ConfigError};
 use super::forward;
-use super::source::{self, Location};
 
-/// What activation is told.
-pub(super) fn activation(config: &Config) -> Result<activation::Settings, ConfigError> {
-    Ok(activation::Settings {
-        tenant: config.tenant_id()?,
-        constitutional_hash: config.constitutional_hash.clone(),
-        clock_skew: config.clock_skew.as_secs() as i64,
-        retry_rejected: config.retry_rejected,
-        keyring: PathBuf::from(&config.keyring),
-        cache_dir: config.cache_dir(),
-        on_persist_error: match config.cache.on_error {
-            OnError::Activate => OnPersistError::Activate,
-            OnError::Keep => OnPersistError::Keep,
-        },
-        sources: config
-            .sources
-            .iter()
-            .map(source)
-            .collect::<Result<_, _>>()?,
-        archive_limits: archive_limits(config),
-        decision_limits: config.limits.decision(),
-    })
-}
+pub(super) use bundles::activation;
 
 fn archive_limits(config: &Config) -> ArchiveLimits {
     ArchiveLimits {
@@ -44,39 +23,6 @@ fn archive_limits(config: &Config) -> ArchiveLimits {
         total_bytes: config.limits.bundle_total_bytes as u64,
         ..ArchiveLimits::default()
     }
-}
-
-fn source(config: &SourceConfig) -> Result<source::Settings, ConfigError> {
-    let is_http = config.url.starts_with("http://") || config.url.starts_with("https://");
-    let location = if is_http {
-        let url = config.url.parse().map_err(|error| {
-            ConfigError::Invalid(format!(
-                "the url of source `{}` is not valid: {error}",
-                config.name
-            ))
-        })?;
-        Location::Http {
-            url,
-            token_file: config.token_file.as_ref().map(PathBuf::from),
-            ca_file: config.ca_file.as_ref().map(PathBuf::from),
-            wait: config.wait,
-        }
-    } else {
-        let path = config.url.strip_prefix("file://").unwrap_or(&config.url);
-        if path.contains("://") {
-            return Err(ConfigError::Invalid(format!(
-                "the url of source `{}` is `{}`: http, https, file or a path is expected",
-                config.name, config.url
-            )));
-        }
-        Location::File { path: path.into() }
-    };
-    Ok(source::Settings {
-        name: config.name.clone(),
-        location,
-        poll: config.poll,
-        min_number: config.min_number,
-    })
 }
 
 /// What the forwarder is told; None where there is no upstream.

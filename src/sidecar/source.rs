@@ -5,6 +5,7 @@
 mod conditions;
 mod file;
 mod http;
+mod oci;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::runtime::Handle;
 
 use crate::bundle::Digest;
 use crate::model::TenantId;
+use crate::wire::oci::{OciError, Reference};
 use crate::wire::{self, Client, WireError};
 
 use super::cache::{Archive, Download, DownloadError};
@@ -32,6 +34,8 @@ pub struct Settings {
     pub poll: Duration,
     /// Bundles below this number are refused.
     pub min_number: u64,
+    /// Profile `opa`: whether its last bundle is kept on disk.
+    pub persist: bool,
 }
 
 /// Where a source fetches from.
@@ -46,6 +50,18 @@ pub enum Location {
         ca_file: Option<PathBuf>,
         /// How long the source may hold a request; zero polls.
         wait: Duration,
+        /// Whether a delta bundle may come instead of a whole one.
+        takes_deltas: bool,
+        /// Sent along to this URL.
+        headers: ::http::HeaderMap,
+    },
+    /// A tag or digest of an OCI registry.
+    Oci {
+        reference: Reference,
+        /// A file with `username:password` or a token, read for every turn.
+        credentials_file: Option<PathBuf>,
+        /// PEM of the only certificate authorities to trust.
+        ca_file: Option<PathBuf>,
     },
     /// A `.tar.gz` file, or a folder of them: there the highest number of this tenant is taken.
     File { path: PathBuf },
@@ -55,6 +71,7 @@ pub enum Location {
 #[derive(Debug)]
 pub enum Source {
     Http(Box<http::HttpSource>),
+    Oci(Box<oci::OciSource>),
     File(file::FileSource),
 }
 
@@ -91,6 +108,8 @@ pub struct Received {
 pub enum FetchError {
     #[error("cannot fetch the bundle")]
     Wire(#[from] WireError),
+    #[error(transparent)]
+    Registry(#[from] OciError),
     #[error("the source answered with status {0}")]
     Status(u16),
     #[error("the source redirects, and {0}")]
@@ -124,6 +143,7 @@ impl Location {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Http { .. } => "http",
+            Self::Oci { .. } => "oci",
             Self::File { .. } => "file",
         }
     }
@@ -142,6 +162,7 @@ impl Location {
                     url.path()
                 )
             }
+            Self::Oci { reference, .. } => reference.to_string(),
             Self::File { path } => path.display().to_string(),
         }
     }
@@ -160,6 +181,8 @@ impl Source {
                 token_file,
                 ca_file,
                 wait,
+                takes_deltas,
+                headers,
             } => {
                 let client = wire::Settings {
                     ca_file: ca_file.clone(),
@@ -171,7 +194,27 @@ impl Source {
                     token_file: token_file.clone(),
                     wait: *wait,
                     poll: settings.poll,
+                    takes_deltas: *takes_deltas,
+                    headers: headers.clone(),
                 })))
+            }
+            Location::Oci {
+                reference,
+                credentials_file,
+                ca_file,
+            } => {
+                let client = wire::Settings {
+                    ca_file: ca_file.clone(),
+                    ..wire::Settings::default()
+                };
+                let source = oci::OciSource::new(
+                    reference.clone(),
+                    credentials_file.clone(),
+                    settings.poll,
+                    &client,
+                    handle,
+                )?;
+                Ok(Self::Oci(Box::new(source)))
             }
             Location::File { path } => {
                 let source = file::FileSource::new(path.clone(), tenant.clone());
@@ -185,6 +228,7 @@ impl Source {
     pub const fn poll(&self) -> Duration {
         match self {
             Self::Http(source) => source.poll,
+            Self::Oci(source) => source.poll,
             Self::File(_) => FILE_POLL,
         }
     }
@@ -194,7 +238,7 @@ impl Source {
     pub const fn holds(&self) -> bool {
         match self {
             Self::Http(source) => !source.wait.is_zero(),
-            Self::File(_) => false,
+            Self::Oci(_) | Self::File(_) => false,
         }
     }
 
@@ -211,6 +255,7 @@ impl Source {
     ) -> Result<Fetched, FetchError> {
         match self {
             Self::Http(source) => source.fetch(&conditions, wait, download).await,
+            Self::Oci(source) => source.fetch(&conditions, download).await,
             Self::File(source) => {
                 let source = source.clone();
                 blocking(move || source.fetch(&conditions, download)).await?
@@ -224,15 +269,21 @@ impl FetchError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Wire(error) if error.never_sent() => "unreachable",
-            Self::Wire(WireError::Deadline(_)) | Self::Stalled => "timeout",
-            Self::Wire(_) => "interrupted",
-            Self::Status(_) => "http_status",
-            Self::Redirect(_) => "redirect",
+            Self::Wire(error) | Self::Registry(OciError::Wire(error)) if error.never_sent() => {
+                "unreachable"
+            }
+            Self::Wire(WireError::Deadline(_))
+            | Self::Registry(OciError::Wire(WireError::Deadline(_)))
+            | Self::Stalled => "timeout",
+            Self::Wire(_) | Self::Registry(OciError::Wire(_)) => "interrupted",
+            Self::Status(_) | Self::Registry(OciError::Status(..)) => "http_status",
+            Self::Redirect(_) | Self::Registry(OciError::Redirect) => "redirect",
             Self::TooLarge { .. } => "too_large",
-            Self::Token { .. } => "token",
+            Self::Token { .. } | Self::Registry(OciError::Unauthorized(_)) => "token",
             Self::File { .. } => "unreadable",
-            Self::NoBundle(_) => "no_bundle",
+            Self::NoBundle(_) | Self::Registry(OciError::Malformed(_) | OciError::NoLayer) => {
+                "no_bundle"
+            }
             Self::Local(_) => "local",
             Self::Internal(_) => "internal",
         }

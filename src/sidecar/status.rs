@@ -9,8 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::model::Timestamp;
 
 pub use report::{
-    BundleReport, CacheReport, Failure, KeyReport, KeyringReport, LastKnownGood, Report,
-    SourceReport,
+    BundleReport, CacheReport, Failure, KeyReport, KeyringReport, LastKnownGood, PartReport,
+    Report, SourceReport,
 };
 
 /// The shared status of one sidecar.

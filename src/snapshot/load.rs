@@ -3,13 +3,15 @@
 //! The sidecar's activation, the control plane's publication and `lictor bundle verify` all come through here.
 
 mod gather;
+mod generation;
 
 use crate::bundle::{Code, Limits as ArchiveLimits, Step, VerifiedBundle, VerifyError};
-use crate::engine::{Limits as DecisionLimits, Program};
+use crate::engine::{Compiler, DataBuilder, Limits as DecisionLimits, Program};
 use crate::model::Timestamp;
 
 use super::{ActiveBundle, Signed, Snapshot};
 use gather::Gathered;
+pub use generation::{Part, load_generation};
 
 /// What loading is bounded by and held against.
 #[derive(Clone, Debug)]
@@ -69,7 +71,8 @@ pub fn load(bundle: &VerifiedBundle<'_>, options: &Options) -> Result<Snapshot, 
         &mut |manifest, entry| gathered.add(manifest, entry),
     )?;
     // 14: compile
-    let program = compile(gathered)?;
+    let (compiler, data) = gathered.finish();
+    let program = compile(compiler, data)?;
     // 15: the bundle's own tests
     self_test(&program, options)?;
     Ok(Snapshot {
@@ -91,8 +94,7 @@ pub fn load(bundle: &VerifiedBundle<'_>, options: &Options) -> Result<Snapshot, 
     })
 }
 
-fn compile(gathered: Gathered) -> Result<Program, LoadError> {
-    let (compiler, data) = gathered.finish();
+fn compile(compiler: Compiler, data: DataBuilder) -> Result<Program, LoadError> {
     compiler.compile(data).map_err(|errors| {
         let code = if errors.rego_unsupported {
             Code::RegoUnsupported

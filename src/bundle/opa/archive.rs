@@ -30,8 +30,8 @@ pub(super) fn read(archive: &[u8], limits: &Limits) -> Result<Vec<File>, VerifyE
     let mut tar = tar::Archive::new(bounded);
     let mut files = Vec::new();
     let mut names = HashSet::new();
-    for entry in tar.entries().map_err(broken)? {
-        let mut entry = entry.map_err(broken)?;
+    for entry in tar.entries().map_err(|error| broken(&error))? {
+        let mut entry = entry.map_err(|error| broken(&error))?;
         if !entry.header().entry_type().is_file() {
             continue;
         }
@@ -51,7 +51,9 @@ pub(super) fn read(archive: &[u8], limits: &Limits) -> Result<Vec<File>, VerifyE
         }
         // Not reserved ahead: what a header claims is only a claim.
         let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).map_err(broken)?;
+        entry
+            .read_to_end(&mut bytes)
+            .map_err(|error| broken(&error))?;
         files.push(File { name, bytes });
     }
     Ok(files)
@@ -78,7 +80,7 @@ fn refused(detail: String) -> VerifyError {
     VerifyError::new(Step::Decompression, Code::UnsafeArchive, detail)
 }
 
-fn broken(error: io::Error) -> VerifyError {
+fn broken(error: &io::Error) -> VerifyError {
     refused(format!("the archive cannot be read: {error}"))
 }
 

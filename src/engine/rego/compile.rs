@@ -24,6 +24,18 @@ pub struct Module {
     pub version: Version,
 }
 
+impl Module {
+    /// The package it is in, for example `authz.http`; None where it does not parse.
+    #[must_use]
+    pub fn package(&self) -> Option<String> {
+        let mut parser = Interpreter::new();
+        parser.set_rego_v0(self.version == Version::V0);
+        let named = parser.add_policy(self.path.to_string(), self.text.to_string());
+        let named = named.ok()?;
+        Some(named.strip_prefix("data.").unwrap_or(&named).to_owned())
+    }
+}
+
 /// The version of the language that a module is written in, as its bundle's manifest tells it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Version {

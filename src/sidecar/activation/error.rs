@@ -72,12 +72,12 @@ impl ActivationError {
         }
     }
 
-    pub(super) fn loading(error: LoadError, revision: String) -> Self {
+    pub(super) fn loading(error: LoadError, revision: Option<String>) -> Self {
         Self {
             step: error.step,
             code: error.code,
             detail: error.detail,
-            revision: Some(revision),
+            revision,
             claims: None,
             fate: Fate::Rejected,
         }

@@ -9,8 +9,8 @@ use crate::bundle::{Expected, Keyring, KeyringError, Signer, verify};
 use crate::model::Timestamp;
 use crate::sidecar::status::{KeyReport, KeyringReport};
 
-use super::Activator;
 use super::state::{Active, Again};
+use super::{Activator, Profile};
 
 /// Keyring files are at most 1 MiB.
 const LIMIT: u64 = 1024 * 1024;
@@ -55,7 +55,10 @@ pub(super) fn report(report: &mut KeyringReport, keyring: &Keyring, now: Timesta
 impl Activator {
     /// Takes the file as it is now. A file that cannot be used changes nothing and is shown. Blocks.
     pub(super) fn reload_keyring(&self) {
-        match read(&self.settings.keyring) {
+        let Profile::Lictor { keyring } = &self.settings.profile else {
+            return;
+        };
+        match read(keyring) {
             Ok(keyring) => self.replace_keyring(&Arc::new(keyring)),
             Err(error) => {
                 let detail = error_chain(&error);

@@ -33,6 +33,9 @@ impl Activator {
     }
 
     fn boot_from_cache(&self) {
+        if self.trust_of(0).is_some() {
+            return self.boot_parts();
+        }
         let Some(cache) = &self.cache else { return };
         for _ in 0..BOOT_ATTEMPTS {
             if let crate::sidecar::cache::MarkFile::Unreadable(detail) = cache.mark() {
@@ -68,7 +71,7 @@ impl Activator {
         }
     }
 
-    fn refuse_cached(&self, error: &ActivationError) {
+    pub(super) fn refuse_cached(&self, error: &ActivationError) {
         tracing::warn!(
             step = error.step.number(),
             code = error.code.as_str(),
@@ -153,6 +156,10 @@ impl Activator {
         match accepted {
             Accepted::Activated => (SyncResult::Activated, String::new()),
             Accepted::Confirmed => (SyncResult::Unchanged, String::new()),
+            Accepted::Waiting => (
+                SyncResult::Unchanged,
+                "kept until every source has given a bundle".to_owned(),
+            ),
         }
     }
 
@@ -219,7 +226,15 @@ impl Activator {
     /// The source has nothing but the active bundle.
     pub(super) fn confirm(&self, source: usize) {
         let now = self.clock.now();
-        self.status.confirm(now);
+        let mut state = self.lock();
+        let part = state.parts.get_mut(source).and_then(Option::as_mut);
+        let is_part = part.map(|part| part.confirmed = now).is_some();
+        drop(state);
+        if is_part {
+            self.confirm_generation();
+        } else {
+            self.status.confirm(now);
+        }
         self.answered(source);
     }
 
@@ -330,6 +345,7 @@ fn bundle_report(source: &str, active: &Active, now: Timestamp) -> BundleReport 
         persisted: active.persisted,
         expires_soon: active.expires_soon(now),
         ended: None,
+        bundles: Vec::new(),
     }
 }
 

@@ -9,6 +9,8 @@ use crate::sidecar::cache::Archive;
 use crate::sidecar::source::Conditions;
 use crate::snapshot::{Ended, Snapshot};
 
+use super::generation::Part;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct State {
@@ -18,6 +20,9 @@ pub(super) struct State {
     pub(super) active: Option<Active>,
     /// The cached bundle that had expired at start-up: nothing older may come after it.
     pub(super) floor: u64,
+    /// Profile `opa`: what each source contributes, and how many generations there were.
+    pub(super) parts: Vec<Option<Part>>,
+    pub(super) generation: u64,
     /// In the order of the configuration.
     pub(super) sources: Vec<SourceState>,
 }
@@ -81,6 +86,8 @@ impl State {
             keyring_generation: 0,
             active: None,
             floor: 0,
+            parts: vec![None; sources],
+            generation: 0,
             sources: std::iter::repeat_with(SourceState::default)
                 .take(sources)
                 .collect(),
@@ -93,9 +100,11 @@ impl State {
         let Some(state) = self.sources.get(source) else {
             return conditions;
         };
-        if let Some(active) = &self.active {
-            let tag = state.tag.as_ref().filter(|tag| tag.0 == active.digest);
-            conditions.set_active(active.digest, tag.map(|tag| tag.1.as_str()));
+        let part = self.parts.get(source).and_then(Option::as_ref);
+        let active = self.active.as_ref().map(|active| active.digest);
+        if let Some(active) = active.or_else(|| part.map(|part| part.digest)) {
+            let tag = state.tag.as_ref().filter(|tag| tag.0 == active);
+            conditions.set_active(active, tag.map(|tag| tag.1.as_str()));
         }
         if let Some(rejected) = &state.rejected {
             conditions.add(rejected.digest, rejected.tag.as_deref());

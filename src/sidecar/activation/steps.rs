@@ -37,6 +37,8 @@ pub(super) enum Accepted {
     Activated,
     /// It is what runs already.
     Confirmed,
+    /// Kept until the other sources have given theirs (profile `opa`).
+    Waiting,
 }
 
 /// What an attempt was judged by, taken under one lock.
@@ -51,6 +53,9 @@ impl Activator {
     /// Runs the steps. One at a time: the caller holds `activating`. Blocks.
     pub(super) fn activate(&self, offer: &Offer) -> Result<Accepted, ActivationError> {
         failpoint::hit("fetched");
+        if let (Origin::Source(index), Some(_)) = (offer.origin, self.trust_of(0)) {
+            return self.activate_part(offer, index);
+        }
         if self.runs_already(offer) {
             return Ok(Accepted::Confirmed);
         }
@@ -78,7 +83,7 @@ impl Activator {
         failpoint::hit("verified");
         let revision = verified.claims().revision.to_string();
         let snapshot = load(&verified, &self.load_options(offer, &expected))
-            .map_err(|error| ActivationError::loading(error, revision.clone()))?;
+            .map_err(|error| ActivationError::loading(error, Some(revision.clone())))?;
         failpoint::hit("loaded");
         let mark = Mark {
             tenant: self.settings.tenant.clone(),

@@ -122,7 +122,9 @@ impl Place {
             constitutional_hash: Some("cdd01ef066bc6cf2".into()),
             clock_skew: 60,
             retry_rejected: Duration::from_mins(10),
-            keyring: self.keyring(),
+            profile: Profile::Lictor {
+                keyring: self.keyring(),
+            },
             cache_dir: Some(self.cache()),
             on_persist_error: OnPersistError::Activate,
             sources: vec![source::Settings {
@@ -131,6 +133,7 @@ impl Place {
                     path: self.dir.path().join("source"),
                 },
                 poll: Duration::from_mins(1),
+                persist: true,
                 min_number: 0,
             }],
             archive_limits: ArchiveLimits::default(),

@@ -9,7 +9,7 @@ use crate::snapshot::Ended;
 
 use super::offer::RETRY_INTERVAL;
 use super::state::{Active, Again, Held};
-use super::{Activator, SyncHandle};
+use super::{Activator, Profile, SyncHandle};
 
 const TICK: Duration = Duration::from_secs(1);
 
@@ -20,7 +20,7 @@ pub(super) async fn watch(sync: SyncHandle) {
     let mut asked_again = Instant::now();
     loop {
         tokio::time::sleep(activator.until_next_end().min(TICK)).await;
-        let state = FileState::of(&activator.settings.keyring);
+        let state = activator.keyring_file();
         let changed = state != seen;
         // An untrusted bundle whose key is not valid yet becomes trusted without any change of the file.
         let again = activator.is_untrusted() && asked_again.elapsed() >= RETRY_INTERVAL;
@@ -60,6 +60,14 @@ pub(super) async fn repair(sync: SyncHandle) {
 }
 
 impl Activator {
+    /// The keyring file as it is now; None also where the profile has none.
+    fn keyring_file(&self) -> Option<FileState> {
+        match &self.settings.profile {
+            Profile::Lictor { keyring } => FileState::of(keyring),
+            Profile::Opa { .. } => None,
+        }
+    }
+
     /// Ends the active snapshot, or lets it decide again, as of now.
     pub(super) fn apply_end(&self) {
         let now = self.clock.now();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::model::TenantId;
 use crate::server::settings::SettingsErrors;
 
-use super::Config;
+use super::{Config, SourceConfig, TrustProfile};
 
 /// What a flow-control window of HTTP/2 can hold.
 const MAX_WINDOW: u32 = i32::MAX as u32;
@@ -41,7 +41,14 @@ impl Config {
     /// The first that cannot be used, with what to do.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.tenant_id()?;
-        if self.keyring.is_empty() {
+        let is_opa = |source: &SourceConfig| source.profile == TrustProfile::Opa;
+        let opa_sources = self.sources.iter().filter(|source| is_opa(source)).count();
+        if opa_sources > 0 && opa_sources < self.sources.len() {
+            return Err(invalid(
+                "`sources`: all must have the same `profile`, lictor or opa",
+            ));
+        }
+        if self.keyring.is_empty() && opa_sources == 0 {
             return Err(invalid(
                 "`keyring` is missing: name the file of the public keys to trust",
             ));

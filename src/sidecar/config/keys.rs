@@ -168,8 +168,53 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "sources[].profile",
-        Kind::Word(&["lictor"]),
-        "How its bundles are verified.",
+        Kind::Word(&["lictor", "opa"]),
+        "How its bundles are verified; the same for all sources.",
+    ),
+    key(
+        "sources[].allow_unsigned",
+        Kind::Boolean,
+        "Profile opa: bundles need not be signed.",
+    ),
+    key(
+        "sources[].persist",
+        Kind::Boolean,
+        "Profile opa: whether its last bundle is kept in cache.dir.",
+    ),
+    key(
+        "sources[].signing.kid",
+        Kind::OptionalText,
+        "Profile opa: the key of bundle_keys that must have signed; null = the one that the signature names.",
+    ),
+    key(
+        "sources[].signing.scope",
+        Kind::OptionalText,
+        "Profile opa: what the signature's scope must be; null = the key's.",
+    ),
+    key(
+        "sources[].signing.exclude_files",
+        Kind::Texts,
+        "Profile opa: patterns of files that need not be signed.",
+    ),
+    key(
+        "bundle_keys[].kid",
+        Kind::Text,
+        "Profile opa: id of a key that bundles are verified with.",
+    ),
+    key(
+        "bundle_keys[].algorithm",
+        Kind::Text,
+        "Its algorithm, by its JOSE name.",
+    ),
+    key(
+        "bundle_keys[].key_file",
+        Kind::Text,
+        "A file with the public key in PEM, or the secret of an HMAC algorithm.",
+    ),
+    key(
+        "bundle_keys[].scope",
+        Kind::OptionalText,
+        "What the scope of its signatures must be.",
     ),
     key(
         "sources[].min_number",
@@ -375,6 +420,11 @@ pub const KEYS: &[Key] = &[
         "Whether a policy decides about each request of OPA's clients.",
     ),
     key(
+        "opa.allow_unsigned",
+        Kind::Boolean,
+        "Bundles that an OPA configuration file names need not be signed.",
+    ),
+    key(
         "opa.default_decision",
         Kind::Text,
         "Path of the document that `POST /` asks for.",
@@ -451,7 +501,7 @@ pub fn schema() -> Value {
 mod tests {
     use serde_json::Value;
 
-    use super::super::{Config, SourceConfig};
+    use super::super::{BundleKeyConfig, Config, SourceConfig};
     use super::KEYS;
     use crate::identity::IssuerConfig;
 
@@ -480,6 +530,7 @@ mod tests {
         let mut config = Config::default();
         config.sources.push(SourceConfig::default());
         config.identity.issuers.push(IssuerConfig::default());
+        config.bundle_keys.push(BundleKeyConfig::default());
         let mut typed = Vec::new();
         leaves("", &serde_json::to_value(config).unwrap(), &mut typed);
         let mut table: Vec<_> = KEYS.iter().map(|key| key.path.to_owned()).collect();

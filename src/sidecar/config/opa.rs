@@ -4,6 +4,7 @@
 //! suggestion; one that it knows and this program does not serve is an error where leaving it out would change
 //! decisions or lose data, else a warning: [`support`] is the one table. None is ignored in silence.
 
+mod bundles;
 mod management;
 mod redact;
 mod server;
@@ -240,7 +241,7 @@ impl OpaConfig {
 
     /// Sets what our own configuration says of the same, and returns the paths of what was set: ours and the file's.
     pub fn apply(&self, config: &mut Config) -> Vec<(&'static str, &'static str)> {
-        let mut set = Vec::new();
+        let mut set = self.apply_bundles(config);
         let opa = &mut config.opa;
         let mut put = |ours: &'static str, theirs: &'static str, given: bool| {
             if given {

@@ -71,7 +71,7 @@ impl Conditions {
 }
 
 /// The entity tag that our own control plane gives an archive.
-fn tag_of(digest: &Digest) -> String {
+pub(super) fn tag_of(digest: &Digest) -> String {
     format!("\"sha256:{}\"", hex::encode(digest))
 }
 

@@ -1,5 +1,6 @@
 //! A bundle behind an HTTP URL: conditional, long-polled, bounded in size and time.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,6 +38,10 @@ pub struct HttpSource {
     pub(super) token_file: Option<PathBuf>,
     pub(super) wait: Duration,
     pub(super) poll: Duration,
+    /// Whether a delta bundle may come instead of a whole one.
+    pub(super) takes_deltas: bool,
+    /// Sent with every request to the configured URL, and nowhere else.
+    pub(super) headers: HeaderMap,
 }
 
 impl HttpSource {
@@ -84,19 +89,26 @@ impl HttpSource {
         } else {
             Duration::ZERO
         };
-        let prefer = match held.as_secs() {
-            0 => "modes=snapshot".to_owned(),
-            seconds => format!("modes=snapshot;wait={seconds}"),
-        };
+        let mut prefer = "modes=snapshot".to_owned();
+        if self.takes_deltas {
+            prefer.push_str(",delta");
+        }
+        if held.as_secs() > 0 {
+            let _ = write!(prefer, ";wait={}", held.as_secs());
+        }
         if let Ok(prefer) = HeaderValue::try_from(prefer) {
             headers.insert("prefer", prefer);
         }
         let mut url = self.url.clone();
         let mut token = self.authorization().await?;
+        let mut own = Some(&self.headers);
         for _ in 0..=MAX_REDIRECTS {
             let mut request = Request::new(wire::empty());
             *request.uri_mut() = url.clone();
             *request.headers_mut() = headers.clone();
+            if let Some(own) = own.take() {
+                request.headers_mut().extend(own.clone());
+            }
             if let Some(token) = token.take() {
                 request.headers_mut().insert(AUTHORIZATION, token);
             }
@@ -122,16 +134,22 @@ impl HttpSource {
     }
 }
 
-fn read_token(path: &Path) -> Result<HeaderValue, String> {
+/// A secret's text, without the white space around it.
+pub(super) fn read_secret(path: &Path) -> Result<String, String> {
     use std::io::Read as _;
     let mut text = String::new();
     let read =
         std::fs::File::open(path).and_then(|file| file.take(TOKEN_LIMIT).read_to_string(&mut text));
     read.map_err(|error| error.to_string())?;
-    let token = text.trim();
-    if token.is_empty() {
+    let secret = text.trim();
+    if secret.is_empty() {
         return Err("it is empty".into());
     }
+    Ok(secret.to_owned())
+}
+
+fn read_token(path: &Path) -> Result<HeaderValue, String> {
+    let token = read_secret(path)?;
     let mut value = HeaderValue::try_from(format!("Bearer {token}"))
         .map_err(|_| "it holds no token".to_owned())?;
     value.set_sensitive(true);
@@ -161,6 +179,18 @@ fn target(from: &Uri, headers: &HeaderMap) -> Result<Uri, FetchError> {
 fn header(headers: &HeaderMap, name: &::http::HeaderName) -> Option<String> {
     let value = headers.get(name)?.to_str().ok()?;
     Some(value.to_owned())
+}
+
+/// Reads a body whose SHA-256 is known, within the time for a whole one.
+pub(super) async fn receive_whole(
+    response: Response<Incoming>,
+    digest: Digest,
+    download: impl FnOnce() -> Download + Send + 'static,
+) -> Result<Fetched, FetchError> {
+    let tag = Some(super::conditions::tag_of(&digest));
+    let receiving = receive(response, tag, download);
+    let received = tokio::time::timeout(BODY_DEADLINE, receiving).await;
+    Ok(Fetched::New(received.map_err(|_| FetchError::Stalled)??))
 }
 
 /// Reads the body, a piece at a time, into the download.

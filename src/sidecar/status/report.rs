@@ -41,6 +41,25 @@ pub struct BundleReport {
     pub expires_soon: bool,
     /// `bundle_expired` or `bundle_untrusted` when it no longer decides.
     pub ended: Option<&'static str>,
+    /// Profile `opa`: the bundles of the generation; those have no number, no moment of issue and no expiry.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bundles: Vec<PartReport>,
+}
+
+/// A bundle of a generation under profile `opa`.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct PartReport {
+    /// The source's name.
+    pub name: String,
+    /// As its manifest says, or empty.
+    pub revision: String,
+    /// `sha256:<hex>` of what was received last.
+    pub digest: String,
+    pub roots: Vec<String>,
+    /// Changes by delta bundles since the last whole one.
+    pub patches: usize,
+    /// Whether the last whole bundle would survive a restart.
+    pub persisted: bool,
 }
 
 /// A bundle that is known and does not decide.

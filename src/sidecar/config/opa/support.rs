@@ -31,18 +31,14 @@ const fn row(path: &'static str, support: Support) -> OptionRow {
 
 use Support::{Different, Refused, Same, Warned};
 
-const NO_BUNDLES: Support = Refused(
-    "bundles of OPA are not fetched by this version: name them under `sources` of our own configuration",
-);
+const POLLED: Support =
+    Different("polled in the middle between the two, give or take a tenth of it");
 const NO_DISCOVERY: Support = Refused("discovery is not served by this version");
 const NO_LOG: Support =
     Warned("decisions are not logged by this version; answers carry `decision_id`");
 const NO_STATUS: Support =
     Warned("the status is not sent by this version; `GET /v1/status` has it");
-const NO_SERVICE: Support = Warned("nothing of this version talks to services");
-const NO_KEYS: Support = Warned("nothing of this version is verified with keys of this file");
-const NO_CREDENTIALS: Support =
-    Refused("credentials of this kind are not served: use `bearer` or `client_tls`");
+const NO_CREDENTIALS: Support = Refused("credentials of this kind are not served: use `bearer`");
 const NO_CACHE: Support =
     Warned("no built-in function here asks the network, so nothing is cached");
 const NO_TRACING: Support = Warned("spans are configured in our own configuration");
@@ -54,25 +50,40 @@ const IN_OURS: Support = Warned("the listener for Envoy is configured in our own
 /// Every key.
 pub const KEYS: &[OptionRow] = &[
     row("services.*.name", Same),
-    row("services.*.url", NO_SERVICE),
-    row("services.*.headers.**", NO_SERVICE),
-    row("services.*.allow_insecure_tls", NO_SERVICE),
-    row("services.*.response_header_timeout_seconds", NO_SERVICE),
-    row("services.*.tls.ca_cert", NO_SERVICE),
-    row("services.*.tls.system_ca_required", NO_SERVICE),
-    row("services.*.type", NO_SERVICE),
-    row("services.*.credentials.bearer.token", NO_SERVICE),
-    row("services.*.credentials.bearer.token_path", NO_SERVICE),
-    row("services.*.credentials.bearer.scheme", NO_SERVICE),
-    row("services.*.credentials.client_tls.cert", NO_SERVICE),
-    row("services.*.credentials.client_tls.private_key", NO_SERVICE),
+    row("services.*.url", Same),
+    row("services.*.headers.**", Same),
+    row(
+        "services.*.allow_insecure_tls",
+        Refused("certificates are always verified: give `tls.ca_cert`"),
+    ),
+    row(
+        "services.*.response_header_timeout_seconds",
+        Different("30 seconds, and the time that was asked for in long polling"),
+    ),
+    row("services.*.tls.ca_cert", Same),
+    row(
+        "services.*.tls.system_ca_required",
+        Different("with `tls.ca_cert` its authorities alone are trusted"),
+    ),
+    row("services.*.type", Same),
+    row("services.*.credentials.bearer.token", Same),
+    row("services.*.credentials.bearer.token_path", Same),
+    row(
+        "services.*.credentials.bearer.scheme",
+        Different("with `token_path` always Bearer"),
+    ),
+    row("services.*.credentials.client_tls.cert", NO_CREDENTIALS),
+    row(
+        "services.*.credentials.client_tls.private_key",
+        NO_CREDENTIALS,
+    ),
     row(
         "services.*.credentials.client_tls.private_key_passphrase",
         NO_CREDENTIALS,
     ),
     row(
         "services.*.credentials.client_tls.cert_reread_interval_seconds",
-        NO_SERVICE,
+        NO_CREDENTIALS,
     ),
     row("services.*.credentials.client_tls.ca_cert", NO_CREDENTIALS),
     row(
@@ -88,27 +99,36 @@ pub const KEYS: &[OptionRow] = &[
     ),
     row("services.*.credentials.plugin", NO_PLUGIN),
     row("labels.*", Same),
-    row("keys.*.key", NO_KEYS),
-    row("keys.*.algorithm", NO_KEYS),
-    row("keys.*.scope", NO_KEYS),
+    row("keys.*.key", Same),
+    row("keys.*.algorithm", Different("not ES512; EdDSA too")),
+    row("keys.*.scope", Same),
     row(
         "keys.*.private_key",
         Warned("nothing is signed here with keys of this file"),
     ),
-    row("bundle.**", NO_BUNDLES),
-    row("bundles.*.service", NO_BUNDLES),
-    row("bundles.*.resource", NO_BUNDLES),
-    row("bundles.*.persist", NO_BUNDLES),
-    row("bundles.*.size_limit_bytes", NO_BUNDLES),
-    row("bundles.*.trigger", NO_BUNDLES),
-    row("bundles.*.polling.min_delay_seconds", NO_BUNDLES),
-    row("bundles.*.polling.max_delay_seconds", NO_BUNDLES),
-    row("bundles.*.polling.long_polling_timeout_seconds", NO_BUNDLES),
-    row("bundles.*.polling.superseded_etag_ttl_seconds", NO_BUNDLES),
-    row("bundles.*.signing.keyid", NO_BUNDLES),
-    row("bundles.*.signing.scope", NO_BUNDLES),
-    row("bundles.*.signing.exclude_files", NO_BUNDLES),
-    row("bundles.*.signing.allow_unsigned_delta_bundles", NO_BUNDLES),
+    row("bundle.**", Same),
+    row("bundles.*.service", Same),
+    row("bundles.*.resource", Same),
+    row("bundles.*.persist", Same),
+    row("bundles.*.size_limit_bytes", Same),
+    row(
+        "bundles.*.trigger",
+        Different("always periodic; `POST /v1/sync` of the admin listener fetches now"),
+    ),
+    row("bundles.*.polling.min_delay_seconds", POLLED),
+    row("bundles.*.polling.max_delay_seconds", POLLED),
+    row("bundles.*.polling.long_polling_timeout_seconds", Same),
+    row(
+        "bundles.*.polling.superseded_etag_ttl_seconds",
+        Warned("a rejected bundle is not asked for again for `retry_rejected`"),
+    ),
+    row("bundles.*.signing.keyid", Same),
+    row("bundles.*.signing.scope", Same),
+    row("bundles.*.signing.exclude_files", Same),
+    row(
+        "bundles.*.signing.allow_unsigned_delta_bundles",
+        Different("a delta passes where unsigned bundles do: `opa.allow_unsigned`"),
+    ),
     row("discovery.**", NO_DISCOVERY),
     row("decision_logs.plugin", NO_PLUGIN),
     row("decision_logs.service", NO_LOG),
@@ -144,7 +164,7 @@ pub const KEYS: &[OptionRow] = &[
     row("default_authorization_decision", Same),
     row(
         "persistence_directory",
-        Warned("the last known good bundles are kept in `cache.dir`"),
+        Different("`cache.dir` of our own configuration wins"),
     ),
     row(
         "server.decoding.max_length",

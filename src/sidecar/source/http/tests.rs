@@ -41,6 +41,8 @@ fn source(address: SocketAddr) -> HttpSource {
         url: format!("http://{address}/bundle?secret=1").parse().unwrap(),
         token_file: None,
         wait: Duration::from_secs(50),
+        takes_deltas: false,
+        headers: HeaderMap::new(),
         poll: Duration::from_mins(1),
     }
 }

@@ -1,0 +1,169 @@
+//! What activation is told: sources, and how what they give is verified.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ::http::header::AUTHORIZATION;
+use ::http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::bundle::{OpaKey, OpaTrust};
+use crate::server::secret;
+
+use super::super::activation::{self, OnPersistError, Profile};
+use super::super::config::opa::{OpaConfig, Service};
+use super::super::config::{Config, ConfigError, OnError, SourceConfig, TrustProfile};
+use super::super::source::{self, Location};
+use super::archive_limits;
+use crate::sidecar::BuildError;
+
+/// What activation is told.
+pub(in crate::sidecar) fn activation(
+    config: &Config,
+    opa: Option<&OpaConfig>,
+) -> Result<activation::Settings, BuildError> {
+    let sources = config.sources.iter().map(|source| {
+        let service = opa.and_then(|opa| opa.service_of(&source.name));
+        self::source(source, service)
+    });
+    Ok(activation::Settings {
+        tenant: config.tenant_id()?,
+        constitutional_hash: config.constitutional_hash.clone(),
+        clock_skew: config.clock_skew.as_secs() as i64,
+        retry_rejected: config.retry_rejected,
+        profile: profile(config, opa)?,
+        cache_dir: config.cache_dir(),
+        on_persist_error: match config.cache.on_error {
+            OnError::Activate => OnPersistError::Activate,
+            OnError::Keep => OnPersistError::Keep,
+        },
+        sources: sources.collect::<Result<_, ConfigError>>()?,
+        archive_limits: archive_limits(config),
+        decision_limits: config.limits.decision(),
+    })
+}
+
+fn profile(config: &Config, opa: Option<&OpaConfig>) -> Result<Profile, BuildError> {
+    let is_opa = |source: &SourceConfig| source.profile == TrustProfile::Opa;
+    if !config.sources.iter().any(is_opa) {
+        return Ok(Profile::Lictor {
+            keyring: PathBuf::from(&config.keyring),
+        });
+    }
+    let trust = config.sources.iter().map(|source| {
+        Ok::<_, BuildError>(OpaTrust {
+            keys: keys(config, opa)?,
+            keyid: source.signing.kid.clone(),
+            scope: source.signing.scope.clone(),
+            exclude_files: source.signing.exclude_files.clone(),
+            allow_unsigned: source.allow_unsigned,
+        })
+    });
+    Ok(Profile::Opa {
+        trust: Arc::new(trust.collect::<Result<_, _>>()?),
+    })
+}
+
+fn keys(config: &Config, opa: Option<&OpaConfig>) -> Result<BTreeMap<String, OpaKey>, BuildError> {
+    let mut keys = BTreeMap::new();
+    let unusable = |kid: &str, error: &dyn std::fmt::Display| {
+        ConfigError::Invalid(format!(
+            "key `{kid}` that bundles are verified with: {error}"
+        ))
+    };
+    for key in opa.iter().flat_map(|opa| &opa.keys) {
+        let (kid, key) = key;
+        let path = Path::new(&key.key);
+        let text = if path.is_file() {
+            secret::read_token(path)?
+        } else {
+            key.key.clone()
+        };
+        let scope = (!key.scope.is_empty()).then(|| key.scope.clone());
+        let key = OpaKey::new(&text, &key.algorithm, scope);
+        keys.insert(kid.clone(), key.map_err(|error| unusable(kid, &error))?);
+    }
+    for key in &config.bundle_keys {
+        let text = secret::read_token(Path::new(&key.key_file))?;
+        let read = OpaKey::new(&text, &key.algorithm, key.scope.clone());
+        let read = read.map_err(|error| unusable(&key.kid, &error))?;
+        keys.insert(key.kid.clone(), read);
+    }
+    Ok(keys)
+}
+
+fn source(
+    config: &SourceConfig,
+    service: Option<&Service>,
+) -> Result<source::Settings, ConfigError> {
+    let invalid = |error: &dyn std::fmt::Display| {
+        ConfigError::Invalid(format!(
+            "the url of source `{}` is not valid: {error}",
+            config.name
+        ))
+    };
+    let url = &config.url;
+    let location = if url.starts_with("http://") || url.starts_with("https://") {
+        Location::Http {
+            url: url.parse().map_err(|error| invalid(&error))?,
+            token_file: config.token_file.as_ref().map(PathBuf::from),
+            ca_file: config.ca_file.as_ref().map(PathBuf::from),
+            wait: config.wait,
+            takes_deltas: config.profile == TrustProfile::Opa,
+            headers: service.map(headers).transpose()?.unwrap_or_default(),
+        }
+    } else if url.starts_with("oci://") || url.starts_with("oci+http://") {
+        Location::Oci {
+            reference: url.parse().map_err(|error| invalid(&error))?,
+            credentials_file: config.token_file.as_ref().map(PathBuf::from),
+            ca_file: config.ca_file.as_ref().map(PathBuf::from),
+        }
+    } else {
+        let path = url.strip_prefix("file://").unwrap_or(url);
+        if path.contains("://") {
+            return Err(ConfigError::Invalid(format!(
+                "the url of source `{}` is `{url}`: http, https, oci, file or a path is expected",
+                config.name
+            )));
+        }
+        Location::File { path: path.into() }
+    };
+    Ok(source::Settings {
+        name: config.name.clone(),
+        location,
+        poll: config.poll,
+        min_number: config.min_number,
+        persist: config.persist,
+    })
+}
+
+/// What an OPA configuration sends along to a service, its token included where it stands in the file.
+fn headers(service: &Service) -> Result<HeaderMap, ConfigError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &service.headers {
+        let pair = HeaderName::try_from(name)
+            .ok()
+            .zip(HeaderValue::try_from(value).ok());
+        let (name, mut value) = pair.ok_or_else(|| {
+            ConfigError::Invalid(format!("`services.*.headers.{name}` cannot be sent"))
+        })?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    if let Some(bearer) = &service.credentials.bearer
+        && !bearer.token.is_empty()
+    {
+        let scheme = if bearer.scheme.is_empty() {
+            "Bearer"
+        } else {
+            &bearer.scheme
+        };
+        let value = HeaderValue::try_from(format!("{scheme} {}", bearer.token));
+        let mut value = value.map_err(|_| {
+            ConfigError::Invalid("`services.*.credentials.bearer.token` cannot be sent".to_owned())
+        })?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
