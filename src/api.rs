@@ -1,4 +1,4 @@
-//! The wire: shapes, error codes and problem documents of our own doors, and AuthZEN's.
+//! The wire: shapes, error codes and problem documents of our own doors, AuthZEN's and OFREP's.
 //!
 //! Encoders write JSON text straight into a byte buffer; nothing on the decision path builds a tree.
 //! Knows the model and no transport.
@@ -7,6 +7,7 @@ pub mod authzen;
 mod code;
 pub mod decision;
 pub mod json;
+pub mod ofrep;
 mod problem;
 
 pub use code::ErrorCode;

@@ -17,8 +17,9 @@ use uuid::Uuid;
 
 use crate::decision_log::{Log, Record, Recorder};
 use crate::engine::{
-    AccessRequest, Content, Context, DuplicateMembers, EvaluateError, HttpAccess, HttpRequest,
-    Limits, Program, RegoErrorKind, RegoInput, RegoMachine, RegoSegment, RegoValue, Scratch,
+    AccessRequest, Content, Context, DuplicateMembers, EvaluateError, Flag, HttpAccess,
+    HttpRequest, Limits, Program, RegoErrorKind, RegoInput, RegoMachine, RegoSegment, RegoValue,
+    Scratch,
 };
 use crate::model::{Access, Consumption, PolicyId, Timestamp, Validation, VariantAnswer};
 use crate::snapshot::{Current, Ended, Reader, Snapshot, WorkerReader};
@@ -111,6 +112,20 @@ pub struct Answered<'a> {
     pub snapshot: &'a Snapshot,
     pub decision_id: Uuid,
 }
+
+/// A question about flags.
+#[derive(Clone, Copy, Debug)]
+pub struct Flags<'a> {
+    /// None = all.
+    pub name: Option<&'a str>,
+    /// The key that is assigned.
+    pub targeting_key: Option<&'a str>,
+    /// JSON text of an object, for audiences.
+    pub context: Option<&'a [u8]>,
+}
+
+/// What one flag is, or why it is nothing.
+pub type FlagAnswer<'a> = Result<Flag<'a>, EvaluateError>;
 
 /// A Rego document.
 #[derive(Clone, Debug)]
@@ -317,6 +332,42 @@ impl Worker {
             let answer = with.program.variant(input, &with.context, with.scratch)?;
             let outcome = Outcome::positive_if(answer.variant.is_some());
             Ok((outcome, encode(&with.answered, &answer)))
+        })
+    }
+
+    /// Assigns the variants that are flags: one experiment's, or those of all.
+    ///
+    /// # Errors
+    ///
+    /// [`DecideError`]; where all are asked for, what is wrong with one is its own answer.
+    pub fn flags<R>(
+        &mut self,
+        flags: &Flags<'_>,
+        question: &Question<'_>,
+        encode: impl FnOnce(&Answered<'_>, &[(&str, FlagAnswer<'_>)]) -> R,
+    ) -> Result<R, DecideError> {
+        let input = Input::Json(flags.context.unwrap_or(b"{}"));
+        self.decide(Kind::Variant, input, question, |with| {
+            let ask = |name| {
+                let (key, details) = (flags.targeting_key, flags.context);
+                let program = with.program;
+                program.flag(name, key, details, &with.context, with.scratch)
+            };
+            let answers: Vec<_> = match flags.name {
+                Some(name) => vec![(name, Ok(ask(name)?))],
+                None => with
+                    .program
+                    .experiments()
+                    .map(|name| (name, ask(name)))
+                    .collect(),
+            };
+            let assigned = |(_, answer): &(&str, FlagAnswer<'_>)| {
+                answer
+                    .as_ref()
+                    .is_ok_and(|flag| flag.answer.variant.is_some())
+            };
+            let outcome = Outcome::positive_if(answers.iter().any(assigned));
+            Ok((outcome, encode(&with.answered, &answers)))
         })
     }
 

@@ -17,7 +17,7 @@ pub use data::{Data, DataBuilder, DataError};
 pub use expression::{CompileError, Expression};
 pub use program::{
     AccessRequest, CompileErrors, Compiler, Content, Context, DuplicateMembers, EvaluateError,
-    HttpAccess, HttpHeader, HttpRequest, Limits, Program, Scratch, TestCount, TestFailure,
+    Flag, HttpAccess, HttpHeader, HttpRequest, Limits, Program, Scratch, TestCount, TestFailure,
     WrittenRequest,
 };
 pub use rego::{

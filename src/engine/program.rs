@@ -45,6 +45,7 @@ pub use question::{
     HttpRequest, Limits, TestCount, TestFailure,
 };
 pub use scratch::Scratch;
+pub use variant::Flag;
 pub use written_request::WrittenRequest;
 
 use access_request::{AccessSlots, invalid};

@@ -7,6 +7,7 @@ mod asked;
 mod authzen;
 mod content;
 mod error;
+mod ofrep;
 mod reply;
 mod revision;
 mod route;
@@ -144,11 +145,7 @@ impl Handler {
                 let (head, incoming) = request.into_parts();
                 let request_id = asked::request_id(&head.headers);
                 let origin = Origin {
-                    door: if route.is_authzen() {
-                        "authzen"
-                    } else {
-                        "http"
-                    },
+                    door: route.door(),
                     path: head.uri.path(),
                     request_id: request_id.as_bytes(),
                     traceparent: head
@@ -192,7 +189,8 @@ impl Handler {
     ) -> Result<Reply, Failure> {
         let asked = Asked::read(&head.headers)?;
         self.callers.check_tenant(asked.tenant)?;
-        if route != Route::Metadata {
+        // OFREP's clients may send nothing at all, which is an empty context.
+        if route != Route::Metadata && !route.is_ofrep() {
             asked.check_content_type()?;
         }
         let now = self.shared.clock.now();
@@ -206,7 +204,7 @@ impl Handler {
         let body = body::read(incoming, limits.body_bytes, limits.body_timeout)
             .await
             .map_err(Failure::from)?;
-        if body.is_empty() {
+        if body.is_empty() && !route.is_ofrep() {
             return Err(Failure::new(ErrorCode::InvalidJson, "the body is empty"));
         }
         if let Some(wanted) = wanted {
@@ -227,6 +225,8 @@ impl Handler {
             Route::Variant => variant::variant(&call),
             Route::Evaluation => authzen::evaluation(&call),
             Route::Evaluations => authzen::evaluations(&call).await,
+            Route::Flag => ofrep::flag(&call, head.uri.path()),
+            Route::Flags => ofrep::flags(&call, &head.headers),
             Route::Metadata | Route::Content(_) | Route::Forward | Route::None => {
                 Err(Failure::new(ErrorCode::NotFound, ""))
             }
@@ -275,7 +275,11 @@ impl Handler {
     ) -> Response<Body> {
         let reply = result.unwrap_or_else(|failure| {
             self.shared.metrics.problem(failure.problem.code);
-            failure.into_reply(route.is_authzen(), head.uri.path())
+            if route.is_ofrep() {
+                ofrep::failure(failure, head.uri.path())
+            } else {
+                failure.into_reply(route.is_authzen(), head.uri.path())
+            }
         });
         let age = reply
             .is_decision

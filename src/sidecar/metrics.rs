@@ -20,7 +20,7 @@ const DECISION_BUCKETS: &[f64] = &[
 /// Words of `result` that the policy engine's dashboards know, by [`Outcome`].
 const RESULTS: [&str; 3] = ["compliant", "non_compliant", "error"];
 /// Routes as metrics name them, by `Route`.
-const ROUTES: [&str; 10] = [
+const ROUTES: [&str; 12] = [
     "validate",
     "access_check",
     "consumption_validate",
@@ -31,6 +31,8 @@ const ROUTES: [&str; 10] = [
     "content",
     "forward",
     "none",
+    "ofrep_flag",
+    "ofrep_flags",
 ];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -42,7 +44,7 @@ pub struct Metrics {
     validations: [IntCounter; 3],
     validation_durations: [Histogram; 3],
     panics: [IntCounter; 7],
-    requests: [[IntCounter; 5]; 10],
+    requests: [[IntCounter; 5]; 12],
     problems: Vec<IntCounter>,
     failed_open: IntCounterVec,
     connections: IntGauge,

@@ -6,6 +6,7 @@ mod bad;
 mod decisions;
 mod identity;
 mod life;
+mod ofrep;
 
 use lictor::policy::Format;
 use serde_json::{Value, json};

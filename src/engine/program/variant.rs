@@ -9,7 +9,7 @@ use super::assign::Assigned;
 use super::experiment::{Choice, Experiment, Which};
 use super::members::{is_object, members};
 use super::run::Run;
-use super::{EvaluateError, Program};
+use super::{Context, EvaluateError, Program, Scratch};
 
 /// The fields of a variant request.
 #[derive(Debug)]
@@ -30,7 +30,46 @@ impl VariantSlots {
     }
 }
 
+/// What a flag is for a key.
+#[derive(Clone, Debug)]
+pub struct Flag<'a> {
+    pub answer: VariantAnswer<'a>,
+    /// Whether every variant is called `true` or `false`.
+    pub boolean: bool,
+}
+
 impl Program {
+    /// Assigns the variant of the experiment of this name to a key. `details` is the JSON text of an object, and
+    /// what `context` is in [`Program::variant`].
+    ///
+    /// # Errors
+    ///
+    /// [`EvaluateError`].
+    pub fn flag<'a>(
+        &'a self,
+        name: &str,
+        key: Option<&'a str>,
+        details: Option<&'a [u8]>,
+        context: &Context<'a>,
+        scratch: &'a Scratch,
+    ) -> Result<Flag<'a>, EvaluateError> {
+        let mut run = Run::new(self, details.unwrap_or_default(), context, scratch)?;
+        run.fill_key(key, details)?;
+        if let Some(experiment) = self.experiments.named(name) {
+            let word = |variant: &String| matches!(variant.as_str(), "true" | "false");
+            return Ok(Flag {
+                boolean: experiment.variants.iter().all(word),
+                answer: run.experiment_answer(experiment, None)?,
+            });
+        }
+        let choice = self.experiments.group_named(name);
+        let choice = choice.ok_or_else(|| EvaluateError::NotFound(name.to_owned()))?;
+        Ok(Flag {
+            boolean: false,
+            answer: run.group_answer(choice),
+        })
+    }
+
     pub(super) fn run_variant<'a>(
         &'a self,
         mut run: Run<'a>,

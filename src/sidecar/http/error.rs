@@ -45,8 +45,23 @@ impl Failure {
             (status, JSON, body)
         } else {
             let content_type = HeaderValue::from_static(PROBLEM_JSON);
-            (code.status(), content_type, self.problem.at(path).to_vec())
+            (
+                code.status(),
+                content_type,
+                self.problem.clone().at(path).to_vec(),
+            )
         };
+        self.into_reply_with(status, content_type, body)
+    }
+
+    /// The reply in another protocol's shape.
+    pub(super) fn into_reply_with(
+        self,
+        status: u16,
+        content_type: HeaderValue,
+        body: Vec<u8>,
+    ) -> Reply {
+        let code = self.problem.code;
         Reply {
             content_type,
             allow: self.allow,

@@ -3,6 +3,7 @@
 use http::Method;
 
 use crate::api::authzen::{EVALUATION, EVALUATIONS, WELL_KNOWN};
+use crate::api::ofrep::FLAGS;
 use crate::model::PolicyId;
 
 /// A call of the main listener.
@@ -16,6 +17,8 @@ pub(super) enum Route {
     Metadata,
     Variant,
     Content(PolicyId),
+    Flag,
+    Flags,
     Forward,
     None,
 }
@@ -43,12 +46,30 @@ impl Route {
             Self::Content(_) => 7,
             Self::Forward => 8,
             Self::None => 9,
+            Self::Flag => 10,
+            Self::Flags => 11,
         }
     }
 
     /// Whether errors take AuthZEN's shape.
     pub(super) const fn is_authzen(self) -> bool {
         matches!(self, Self::Evaluation | Self::Evaluations | Self::Metadata)
+    }
+
+    /// The name of the protocol, as records of decisions say it.
+    pub(super) const fn door(self) -> &'static str {
+        if self.is_authzen() {
+            "authzen"
+        } else if self.is_ofrep() {
+            "ofrep"
+        } else {
+            "http"
+        }
+    }
+
+    /// Whether errors take OFREP's shape.
+    pub(super) const fn is_ofrep(self) -> bool {
+        matches!(self, Self::Flag | Self::Flags)
     }
 }
 
@@ -62,7 +83,11 @@ pub(super) fn route(method: &Method, path: &str) -> Routed {
         EVALUATION => (Route::Evaluation, Method::POST, "POST"),
         EVALUATIONS => (Route::Evaluations, Method::POST, "POST"),
         WELL_KNOWN => (Route::Metadata, Method::GET, "GET"),
-        _ => return below_api(method, path),
+        _ => match path.strip_prefix(FLAGS) {
+            Some("" | "/") => (Route::Flags, Method::POST, "POST"),
+            Some(key) if key.starts_with('/') => (Route::Flag, Method::POST, "POST"),
+            _ => return below_api(method, path),
+        },
     };
     if method == wanted {
         Routed::To(route)
@@ -103,6 +128,27 @@ mod tests {
                 &content,
                 Routed::To(Route::Content(id.parse().unwrap())),
             ),
+            (
+                Method::POST,
+                "/ofrep/v1/evaluate/flags",
+                Routed::To(Route::Flags),
+            ),
+            (
+                Method::POST,
+                "/ofrep/v1/evaluate/flags/",
+                Routed::To(Route::Flags),
+            ),
+            (
+                Method::POST,
+                "/ofrep/v1/evaluate/flags/a/b",
+                Routed::To(Route::Flag),
+            ),
+            (
+                Method::GET,
+                "/ofrep/v1/evaluate/flags/a",
+                Routed::Elsehow("POST"),
+            ),
+            (Method::POST, "/ofrep/v1/evaluate/flagship", Routed::Nowhere),
             (Method::HEAD, &content, Routed::To(Route::Forward)),
             (
                 Method::GET,

@@ -66,6 +66,8 @@ fn a_token_that_is_there_and_wrong_is_anonymous_on_no_call() {
         ("POST", "/v1/access/check"),
         ("POST", "/v1/consumption/validate"),
         ("POST", "/v1/variant"),
+        ("POST", "/ofrep/v1/evaluate/flags"),
+        ("POST", "/ofrep/v1/evaluate/flags/colour"),
         ("POST", "/access/v1/evaluation"),
         ("POST", "/access/v1/evaluations"),
         ("GET", "/.well-known/authzen-configuration"),
