@@ -4,6 +4,7 @@
 pub mod body;
 mod drain;
 mod file_state;
+pub mod grpc;
 pub mod guard;
 mod h2;
 mod listen;

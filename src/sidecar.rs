@@ -127,6 +127,9 @@ impl Sidecar {
         let forwarder = settings::forward(config)?
             .map(|settings| Forwarder::new(&settings, handle, &registry))
             .transpose()?;
+        let engine = settings::forward_grpc(config)?
+            .map(|settings| Forwarder::new(&settings, handle, &registry))
+            .transpose()?;
         let verifier = settings::identity(config)?
             .map(|settings| Verifier::new(&settings, handle))
             .transpose()?;
@@ -142,6 +145,7 @@ impl Sidecar {
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
             forwarder: forwarder.clone(),
+            engine,
             waiters: Semaphore::new(http::WAITERS),
             draining,
             limits: config.limits,

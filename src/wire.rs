@@ -12,9 +12,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Empty, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Collected, Empty, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::rt::TokioTimer;
@@ -41,6 +41,16 @@ pub struct Settings {
     pub pool_idle_timeout: Duration,
     /// How many unused connections are kept per origin.
     pub pool_max_idle: usize,
+    /// Speak HTTP/2 and nothing else, without asking first: gRPC.
+    pub http2_only: bool,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub head: http::response::Parts,
+    pub body: Bytes,
+    pub trailers: Option<HeaderMap>,
 }
 
 impl Default for Settings {
@@ -50,6 +60,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(5),
             pool_idle_timeout: Duration::from_mins(1),
             pool_max_idle: 64,
+            http2_only: false,
         }
     }
 }
@@ -101,6 +112,7 @@ impl Client {
             .timer(TokioTimer::new())
             .pool_idle_timeout(settings.pool_idle_timeout)
             .pool_max_idle_per_host(settings.pool_max_idle)
+            .http2_only(settings.http2_only)
             .build(connector);
         Ok(Self { inner })
     }
@@ -135,10 +147,29 @@ impl Client {
         deadline: Duration,
         limit: usize,
     ) -> Result<Response<Bytes>, WireError> {
+        let Answer { head, body, .. } = self.exchange(request, deadline, limit).await?;
+        Ok(Response::from_parts(head, body))
+    }
+
+    /// As [`Client::fetch`], with the trailers.
+    ///
+    /// # Errors
+    ///
+    /// [`WireError`].
+    pub async fn exchange(
+        &self,
+        request: Request<Body>,
+        deadline: Duration,
+        limit: usize,
+    ) -> Result<Answer, WireError> {
         let whole = async {
             let (head, body) = self.send(request, deadline).await?.into_parts();
-            let body = collect(body, limit).await?;
-            Ok(Response::from_parts(head, body))
+            let whole = whole(body, limit).await?;
+            Ok(Answer {
+                head,
+                trailers: whole.trailers().cloned(),
+                body: whole.to_bytes(),
+            })
         };
         tokio::time::timeout(deadline, whole)
             .await
@@ -152,8 +183,12 @@ impl Client {
 ///
 /// [`WireError::TooLarge`] and [`WireError::Interrupted`].
 pub async fn collect(body: Incoming, limit: usize) -> Result<Bytes, WireError> {
+    whole(body, limit).await.map(Collected::to_bytes)
+}
+
+async fn whole(body: Incoming, limit: usize) -> Result<Collected<Bytes>, WireError> {
     match Limited::new(body, limit).collect().await {
-        Ok(whole) => Ok(whole.to_bytes()),
+        Ok(whole) => Ok(whole),
         Err(error) if error.is::<LengthLimitError>() => Err(WireError::TooLarge(limit)),
         Err(error) => Err(WireError::Interrupted(error)),
     }

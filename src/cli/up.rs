@@ -19,6 +19,7 @@ use anyhow::{Context as _, bail};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::control_plane::Config;
 use crate::model::TenantId;
 use crate::policy::Document;
 use crate::server::telemetry::{self, Format};
@@ -52,6 +53,9 @@ pub struct Args {
     /// Address of the control plane
     #[arg(long, value_name = "ADDRESS:PORT", default_value_t = loopback(8000))]
     listen: SocketAddr,
+    /// Address of the control plane's gRPC, where policies are kept
+    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = Config::GRPC)]
+    engine: SocketAddr,
     /// Address of the sidecar's decisions
     #[arg(long, value_name = "ADDRESS:PORT", default_value_t = loopback(8181))]
     http: SocketAddr,
@@ -81,6 +85,7 @@ const fn loopback(port: u16) -> SocketAddr {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     telemetry::init_log(&args.log_level, Format::from_word(&args.log_format));
     check(args.listen, "--listen")?;
+    check(args.engine, "--engine")?;
     check(args.http, "--http")?;
     check(args.grpc, "--grpc")?;
     check(args.admin, "--admin")?;
@@ -138,6 +143,7 @@ async fn beside(
         client: Client::new(&wire::Settings::default(), &Handle::current())?,
         token: keys.development_token()?,
         control_plane: control_plane.address,
+        engine: control_plane.engine,
     };
     let (mut sidecar, documents, number) = tokio::select! {
         started = start.sidecar() => started?,
@@ -162,6 +168,7 @@ struct Start<'s> {
     client: Client,
     token: String,
     control_plane: SocketAddr,
+    engine: SocketAddr,
 }
 
 impl Start<'_> {
@@ -176,7 +183,13 @@ impl Start<'_> {
         };
         let number = registry.publish(&documents).await?;
         progress("sidecar");
-        let sidecar = SidecarHalf::start(self.args, self.home, self.keys, self.control_plane)?;
+        let sidecar = SidecarHalf::start(
+            self.args,
+            self.home,
+            self.keys,
+            self.control_plane,
+            self.engine,
+        )?;
         Ok((sidecar, documents, number))
     }
 
@@ -190,6 +203,7 @@ impl Start<'_> {
         let revision = doors.in_force(&self.client, number).await?;
         let banner = Banner {
             control_plane: self.control_plane,
+            engine: self.engine,
             http: doors.http,
             grpc: doors.grpc,
             admin: doors.admin,

@@ -128,6 +128,7 @@ mod tests {
             ("create", "policy", "ST.P...."),
             ("create_version", "policy", "ST.P...."),
             ("activate", "policy", "ST......"),
+            ("archive", "policy", "ST......"),
             ("verify", "policy", "ST..A..."),
             ("read", "bundle", "STO....s"),
             ("report", "sidecar", ".......s"),

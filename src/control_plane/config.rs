@@ -16,6 +16,10 @@ pub use file::{FileError, KEYS, Log, load};
 pub struct Config {
     /// Where the registry and the bundles are served. Port 0 = any free port.
     pub listen: SocketAddr,
+    /// Where the policy engine's gRPC service is served; None = nowhere.
+    pub grpc: Option<SocketAddr>,
+    /// Policies on a page of `ListPolicies` where the request names no size; 0 = all.
+    pub default_page_size: u32,
     /// Without it a listener beyond loopback needs `insecure_plaintext`.
     pub tls: Option<Tls>,
     pub insecure_plaintext: bool,
@@ -88,6 +92,10 @@ impl Default for Limits {
 impl Config {
     /// The address clients of the originals know, on loopback.
     pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
+    /// The policy engine's address as its clients know it, on loopback.
+    pub const GRPC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
+    /// As documented for the policy engine.
+    pub const DEFAULT_PAGE_SIZE: u32 = 50;
     /// Seven days.
     pub const BUNDLE_LIFE: Duration = Duration::from_hours(7 * 24);
 }

@@ -29,15 +29,14 @@ use axum::routing::{MethodFilter, MethodRouter};
 use tower::ServiceExt as _;
 
 use crate::api::ErrorCode;
-use crate::control_plane::access::{Access, Permission};
+use crate::control_plane::access::Permission;
 use crate::control_plane::board::Board;
 use crate::control_plane::config::Limits;
+use crate::control_plane::gate::Gate;
 use crate::control_plane::metrics::Metrics;
 use crate::control_plane::registry::Registry;
-use crate::model::TenantId;
 use crate::server::{Draining, guard};
 
-pub use identify::Identity;
 use refusal::Refusal;
 
 const REQUEST_ID: &str = "x-request-id";
@@ -54,9 +53,7 @@ pub struct App(Arc<Parts>);
 pub struct Parts {
     pub registry: Registry,
     pub board: Board,
-    pub access: Access,
-    pub identity: Identity,
-    pub anonymous_reads: Option<TenantId>,
+    pub gate: Arc<Gate>,
     pub constitutional_hash: String,
     pub limits: Limits,
     pub metrics: Metrics,
@@ -344,8 +341,8 @@ async fn count(State(app): State<App>, request: Request, next: Next) -> Response
 
 async fn not_found(State(app): State<App>, request: Request) -> Response {
     let uri = request.uri().clone();
-    match identify::identify(&app, request.headers()).await {
-        Err(refusal) => refusal.at(&uri).into_response(),
+    match app.gate.identify(request.headers()).await {
+        Err(error) => Refusal::from(error).at(&uri).into_response(),
         Ok(_) => Refusal::new(ErrorCode::NotFound, "")
             .at(&uri)
             .into_response(),

@@ -105,6 +105,11 @@ impl Metrics {
         Waiting(self.waiting.clone())
     }
 
+    /// Where further metrics are registered.
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// The page that is scraped.
     pub fn page(&self) -> Vec<u8> {
         telemetry::render(&self.registry)

@@ -8,6 +8,7 @@ mod change;
 mod command;
 mod content;
 mod error;
+mod prepare;
 mod read;
 mod signature;
 
@@ -21,15 +22,12 @@ use crate::control_plane::store::sqlite::{Writing, idempotency, numbers, policie
 use crate::control_plane::store::{PolicyRow, Store};
 use crate::model::TenantId;
 
-use change::{Prepared, Signed};
-use content::{Checked, Draft};
-
 pub use command::{
     Caller, Command, Done, Effect, IdempotencyKey, IfMatch, KeyPair, NewPolicy, NewVersion, Order,
-    policy_tag, version_tag,
+    Revision, policy_tag, version_tag,
 };
 pub use error::{Fault, RegistryError};
-pub use read::Page;
+pub use read::{Page, TypedPolicy};
 pub use signature::ContentKey;
 
 /// How often a bundle's content is checked outside the write lock before it is checked inside: each try
@@ -166,6 +164,21 @@ impl Registry {
         claim: Option<&str>,
         encode: &Encode,
     ) -> Result<String, RegistryError> {
+        for _ in 0..TRIES {
+            match self.attempt_once(order, claim, encode).await {
+                Err(RegistryError::Moved) => {}
+                result => return result,
+            }
+        }
+        Err(RegistryError::Moved)
+    }
+
+    async fn attempt_once(
+        &self,
+        order: &Order,
+        claim: Option<&str>,
+        encode: &Encode,
+    ) -> Result<String, RegistryError> {
         let prepared = self.prepare(&order.caller, &order.command).await?;
         let caller = &order.caller;
         // The number at which the bundle's content was found good with this change in it.
@@ -223,65 +236,6 @@ impl Registry {
             self.outbox.notify_one();
         }
         Ok(text)
-    }
-
-    /// Finds out what needs no transaction.
-    async fn prepare(&self, caller: &Caller, command: &Command) -> Result<Prepared, RegistryError> {
-        match command.clone() {
-            Command::SetTesting { policy, version } => Ok(Prepared::SetTesting { policy, version }),
-            Command::Activate { policy, version } => Ok(Prepared::Activate { policy, version }),
-            Command::CreatePolicy(policy) => {
-                let content = match policy.content.clone() {
-                    None => None,
-                    Some(content) => {
-                        let draft = Draft {
-                            tenant: caller.tenant.clone(),
-                            name: policy.name.clone(),
-                            id: None,
-                            version: None,
-                            group: None,
-                            format: policy.format,
-                            content,
-                        };
-                        Some(sign(&self.content_key, check(draft).await?))
-                    }
-                };
-                Ok(Prepared::CreatePolicy { policy, content })
-            }
-            Command::CreateVersion { policy, version } => {
-                let key = match &version.keys {
-                    None => self.content_key.clone(),
-                    Some(pair) => ContentKey::from_request(&pair.private, pair.public.as_deref())?,
-                };
-                let policy = self.policy(&caller.tenant, &policy).await?;
-                let draft = Draft {
-                    tenant: caller.tenant.clone(),
-                    name: policy.name,
-                    id: Some(policy.id),
-                    version: version.version.clone(),
-                    group: version.group,
-                    format: policy.format,
-                    content: version.content.clone(),
-                };
-                Ok(Prepared::CreateVersion {
-                    policy: policy.id,
-                    content: sign(&key, check(draft).await?),
-                    version,
-                })
-            }
-        }
-    }
-}
-
-async fn check(draft: Draft) -> Result<Checked, RegistryError> {
-    tokio::task::spawn_blocking(move || content::check(&draft, clock::now())).await?
-}
-
-fn sign(key: &ContentKey, checked: Checked) -> Signed {
-    Signed {
-        signature: key.sign(&checked.canonical),
-        public_key: key.public(),
-        checked,
     }
 }
 

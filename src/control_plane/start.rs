@@ -8,21 +8,25 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use crate::api::policy_engine;
 use crate::bundle::{Keyring, SigningKey};
 use crate::identity::{self, IssuerError, Verifier};
 use crate::model::TenantId;
+use crate::server::grpc::{Calls, DescriptorError, Services};
 use crate::server::secret::{self, SecretError};
 use crate::server::{self, BindError, Listener, TlsError};
 
 use super::access::{Access, AccessError};
 use super::board::Board;
-use super::http::{self, Identity};
+use super::gate::{Gate, Identity};
+use super::grpc::{self, Engine};
+use super::http;
 use super::metrics::Metrics;
 use super::publish::{Maker, Worker};
 use super::registry::{ContentKey, Registry, Stamping};
 use super::store::sqlite::{bundles, numbers};
 use super::store::{Store, StoreError};
-use super::{Authentication, Config, ControlPlane};
+use super::{Authentication, Config, ControlPlane, GrpcDoor};
 
 const DATABASE: &str = "control-plane.db";
 /// Seconds that the clocks of token issuers may differ from ours.
@@ -60,6 +64,8 @@ pub enum ControlPlaneError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Access(#[from] AccessError),
+    #[error(transparent)]
+    Descriptors(#[from] DescriptorError),
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("the control plane ended: {0}")]
@@ -98,12 +104,18 @@ pub(super) async fn build(config: Config) -> Result<ControlPlane, ControlPlaneEr
         .as_ref()
         .map(|tls| server::tls(&tls.certificate_file, &tls.key_file, "http/1.1"))
         .transpose()?;
+    let grpc_tls = config
+        .tls
+        .as_ref()
+        .map(|tls| server::tls(&tls.certificate_file, &tls.key_file, "h2"))
+        .transpose()?;
     let access = Access::compile()?;
     let metrics = Metrics::new()?;
     let store = open(&config.data_dir).await?;
     let board = board(&store).await?;
     let listener = Listener::tcp(config.listen)?;
     let address = listener.bound().tcp().unwrap_or(config.listen);
+    let grpc_listener = config.grpc.map(Listener::tcp).transpose()?;
     let stamping = Stamping {
         kid: bundle_key.kid.clone(),
         life: i64::try_from(config.bundle_life.as_secs()).unwrap_or(i64::MAX),
@@ -125,12 +137,25 @@ pub(super) async fn build(config: Config) -> Result<ControlPlane, ControlPlaneEr
         board: board.clone(),
         metrics: metrics.clone(),
     };
-    let router = http::router(http::Parts {
-        registry: Registry::new(store.clone(), content_key, stamping, outbox),
-        board,
+    let registry = Registry::new(store.clone(), content_key, stamping, outbox);
+    let gate = Arc::new(Gate {
         access,
         identity,
         anonymous_reads: config.anonymous_reads,
+    });
+    let (services, health) = Services::new(Some(&[policy_engine::DESCRIPTORS]), &[grpc::SERVICE])?;
+    let engine = Engine::new(grpc::Parts {
+        registry: registry.clone(),
+        gate: Arc::clone(&gate),
+        limits: config.limits,
+        default_page_size: config.default_page_size,
+        calls: Calls::register(metrics.registry())?,
+        services,
+    });
+    let router = http::router(http::Parts {
+        registry,
+        board,
+        gate,
         constitutional_hash: config.constitutional_hash,
         limits: config.limits,
         metrics,
@@ -141,6 +166,12 @@ pub(super) async fn build(config: Config) -> Result<ControlPlane, ControlPlaneEr
         listener,
         address,
         tls,
+        grpc: grpc_listener.map(|listener| GrpcDoor {
+            listener,
+            tls: grpc_tls,
+            engine,
+            health,
+        }),
         limits: config.limits,
         router,
         worker,
@@ -192,7 +223,8 @@ pub async fn advance_number(
 
 fn check(config: &Config) -> Result<(), ControlPlaneError> {
     let wrong = |text: &str| Err(ControlPlaneError::Config(text.into()));
-    let loopback = config.listen.ip().is_loopback();
+    let loopback = config.listen.ip().is_loopback()
+        && config.grpc.is_none_or(|address| address.ip().is_loopback());
     if !loopback && config.tls.is_none() && !config.insecure_plaintext {
         return wrong(
             "a listener beyond loopback needs `tls` (or `--insecure-plaintext`, which says what it is)",

@@ -195,6 +195,8 @@ pub enum OnError {
 pub struct UpstreamConfig {
     /// The control plane; None = writes are answered `upstream_unavailable`.
     pub url: Option<String>,
+    /// Its gRPC; None = policies cannot be read or written through the policy engine's API.
+    pub grpc_url: Option<String>,
     pub ca_file: Option<String>,
     /// From the first byte of a forwarded request to the head of its answer.
     #[serde(with = "duration")]
@@ -463,6 +465,7 @@ impl Default for UpstreamConfig {
     fn default() -> Self {
         Self {
             url: None,
+            grpc_url: None,
             ca_file: None,
             timeout: Duration::from_secs(30),
             max_in_flight: 64,

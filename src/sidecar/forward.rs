@@ -6,6 +6,7 @@
 
 mod body;
 mod error;
+mod grpc;
 mod headers;
 mod metrics;
 
@@ -24,6 +25,7 @@ use crate::wire::{self, Client, WireError};
 
 use body::{Guarded, Payload, Place};
 pub use error::{ForwardError, SetupError};
+pub use grpc::Call;
 use metrics::Metrics;
 
 /// A request is sent at most this often.
@@ -35,6 +37,8 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// Where requests go and what they may cost.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// What metrics and log call it.
+    pub name: &'static str,
     /// `http` or `https`, with an authority; a path is put before the request's.
     pub base: Uri,
     /// Until the head of the answer, all attempts together; and between two pieces of its body.
@@ -53,6 +57,7 @@ pub struct Forwarder {
 
 #[derive(Debug)]
 struct Shared {
+    name: &'static str,
     base: Uri,
     deadline: Duration,
     client: Client,
@@ -80,10 +85,11 @@ impl Forwarder {
         let breaker = Breaker::new(settings.breaker, Instant::now());
         Ok(Self {
             shared: Arc::new(Shared {
+                name: settings.name,
                 base: settings.base.clone(),
                 deadline: settings.deadline,
                 client: Client::new(&settings.client, handle)?,
-                metrics: Metrics::register(registry, &breaker)?,
+                metrics: Metrics::register(registry, settings.name, &breaker)?,
                 breaker,
                 in_flight: Arc::new(Semaphore::new(settings.in_flight)),
             }),
@@ -130,7 +136,11 @@ impl Shared {
         headers::prepare(&head.method, &mut head.headers);
         let payload = Payload::new(incoming, self.deadline).await?;
         let result = self.attempts(&head, &payload, end).await;
-        self.tell(permit, &result);
+        let failed = match &result {
+            Ok(response) => matches!(response.status().as_u16(), 502..=504),
+            Err(_) => false,
+        };
+        self.tell(permit, failed, result.as_ref().err());
         let (mut head, incoming) = result?.into_parts();
         headers::strip_hop_by_hop(&mut head.headers);
         let body = Guarded::new(incoming, self.deadline, place);
@@ -145,13 +155,27 @@ impl Shared {
         payload: &Payload,
         end: Instant,
     ) -> Result<Response<Incoming>, ForwardError> {
+        let send = |left| {
+            let request = Request::from_parts(head.clone(), payload.body());
+            self.client.send(request, left)
+        };
         let repeatable = payload.is_kept() && head.headers.contains_key(headers::IDEMPOTENCY_KEY);
+        self.repeat(send, payload, repeatable, end).await
+    }
+
+    /// Does `send`, which is given the time that is left, until there is an answer.
+    async fn repeat<T, F: Future<Output = Result<T, WireError>>>(
+        &self,
+        send: impl Fn(Duration) -> F,
+        payload: &Payload,
+        repeatable: bool,
+        end: Instant,
+    ) -> Result<T, ForwardError> {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
         let mut attempt = 1;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let request = Request::from_parts(head.clone(), payload.body());
-            let error = match self.client.send(request, left).await {
+            let error = match send(left).await {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
@@ -172,20 +196,18 @@ impl Shared {
 
     /// Tells the breaker how the request came out. What the caller did wrong says nothing about the
     /// control plane.
-    fn tell(&self, permit: Permit, result: &Result<Response<Incoming>, ForwardError>) {
+    fn tell(&self, permit: Permit, answered_badly: bool, error: Option<&ForwardError>) {
         let before = self.breaker.status().state;
-        match result {
-            Ok(response) if matches!(response.status().as_u16(), 502..=504) => {
-                permit.failed(Instant::now());
-            }
-            Ok(_) => permit.succeeded(),
-            Err(error) if error.is_upstreams() => permit.failed(Instant::now()),
-            Err(_) => drop(permit),
+        match error {
+            None if answered_badly => permit.failed(Instant::now()),
+            None => permit.succeeded(),
+            Some(error) if error.is_upstreams() => permit.failed(Instant::now()),
+            Some(_) => drop(permit),
         }
         let after = self.breaker.status();
         if after.state != before {
             tracing::warn!(
-                breaker = metrics::BREAKER,
+                breaker = self.name,
                 from = before.as_str(),
                 to = after.state.as_str(),
                 consecutive_failures = after.consecutive_failures,

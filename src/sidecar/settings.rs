@@ -25,16 +25,35 @@ fn archive_limits(config: &Config) -> ArchiveLimits {
     }
 }
 
-/// What the forwarder is told; None where there is no upstream.
+/// What the forwarder of requests is told; None where there is no upstream.
 pub(super) fn forward(config: &Config) -> Result<Option<forward::Settings>, ConfigError> {
-    let upstream = &config.upstream;
-    let Some(url) = &upstream.url else {
+    let url = config.upstream.url.as_deref();
+    url.map(|url| upstream(config, ("upstream.url", url), "control_plane"))
+        .transpose()
+}
+
+/// What the forwarder of gRPC calls is told; None where there is no upstream.
+pub(super) fn forward_grpc(config: &Config) -> Result<Option<forward::Settings>, ConfigError> {
+    let Some(url) = &config.upstream.grpc_url else {
         return Ok(None);
     };
+    let key = ("upstream.grpc_url", url.as_str());
+    let mut settings = upstream(config, key, "control_plane_grpc")?;
+    settings.client.http2_only = true;
+    Ok(Some(settings))
+}
+
+fn upstream(
+    config: &Config,
+    (key, url): (&str, &str),
+    name: &'static str,
+) -> Result<forward::Settings, ConfigError> {
+    let upstream = &config.upstream;
     let base = url
         .parse()
-        .map_err(|error| ConfigError::Invalid(format!("`upstream.url` is `{url}`: {error}")))?;
-    Ok(Some(forward::Settings {
+        .map_err(|error| ConfigError::Invalid(format!("`{key}` is `{url}`: {error}")))?;
+    Ok(forward::Settings {
+        name,
         base,
         deadline: upstream.timeout,
         in_flight: upstream.max_in_flight,
@@ -46,7 +65,7 @@ pub(super) fn forward(config: &Config) -> Result<Option<forward::Settings>, Conf
             ca_file: upstream.ca_file.as_ref().map(PathBuf::from),
             ..wire::Settings::default()
         },
-    }))
+    })
 }
 
 /// What tokens are verified against; None where no issuer is configured.

@@ -30,6 +30,12 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// None where no upstream is configured.
     pub forwarder: Option<Forwarder>,
+    /// None where no upstream for gRPC is configured.
+    #[expect(
+        dead_code,
+        reason = "the policy engine's service will send its calls by it"
+    )]
+    pub engine: Option<Forwarder>,
     pub waiters: Semaphore,
     pub draining: Draining,
     pub limits: LimitsConfig,

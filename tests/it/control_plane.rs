@@ -1,7 +1,8 @@
 //! The control plane through its real door: registry, publication, distribution.
 
 mod guards;
-mod plane;
+pub mod plane;
+mod policy_engine;
 mod publication;
 mod registry;
 mod tokens;

@@ -170,7 +170,10 @@ fn a_small_write_is_sent_again_under_the_same_key() {
             .map(|request| request.header("idempotency-key").unwrap())
             .collect();
         assert_eq!(keys.first(), keys.last());
-        assert!(door.metrics().contains("lictor_forward_retries_total 1"));
+        assert!(
+            door.metrics()
+                .contains("lictor_forward_retries_total{upstream=\"control_plane\"} 1")
+        );
         assert_eq!(door.breaker().consecutive_failures, 0);
     }
 }
@@ -201,7 +204,10 @@ fn a_large_body_that_was_never_sent_is_still_whole() {
     });
     // Between two attempts someone starts to listen.
     let end = Instant::now() + Duration::from_secs(20);
-    while door.metrics().contains("lictor_forward_retries_total 0") {
+    while door
+        .metrics()
+        .contains("lictor_forward_retries_total{upstream=\"control_plane\"} 0")
+    {
         assert!(Instant::now() < end, "nothing was tried again");
         std::thread::yield_now();
     }
@@ -249,10 +255,16 @@ fn more_than_the_limit_at_once_is_refused() {
         .unwrap();
     upstream.wait_for(1);
     problem(&post(&door, &[], "x"), 503, "upstream_unavailable");
-    assert!(door.metrics().contains("lictor_forward_in_flight 1"));
+    assert!(
+        door.metrics()
+            .contains("lictor_forward_in_flight{upstream=\"control_plane\"} 1")
+    );
     drop(first);
     let end = Instant::now() + Duration::from_secs(20);
-    while !door.metrics().contains("lictor_forward_in_flight 0") {
+    while !door
+        .metrics()
+        .contains("lictor_forward_in_flight{upstream=\"control_plane\"} 0")
+    {
         assert!(Instant::now() < end, "the place was not given back");
         std::thread::sleep(Duration::from_millis(10));
     }

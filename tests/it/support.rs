@@ -1,6 +1,7 @@
 //! The system under test: the real binary, started, asked, and stopped.
 
 pub mod bundle;
+pub mod engine;
 pub mod grpc;
 mod http;
 pub mod idp;

@@ -15,6 +15,7 @@ impl Up {
     fn start(folder: Option<&Path>) -> Self {
         let mut command = lictor();
         command.args(["up", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        command.args(["--engine", "127.0.0.1:0"]);
         command.args(["--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
         if let Some(folder) = folder {
             command.arg("--data-dir").arg(folder);
@@ -114,13 +115,8 @@ fn a_second_run_keeps_keys_and_numbers_and_a_second_process_is_refused() {
     let keyring = std::fs::read(folder.join("keyring.yaml")).unwrap();
     let refused = lictor()
         .args(["up", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"])
-        .args([
-            "--grpc",
-            "127.0.0.1:0",
-            "--admin",
-            "127.0.0.1:0",
-            "--data-dir",
-        ])
+        .args(["--engine", "127.0.0.1:0", "--grpc", "127.0.0.1:0"])
+        .args(["--admin", "127.0.0.1:0", "--data-dir"])
         .arg(&folder)
         .output()
         .unwrap();
@@ -142,10 +138,10 @@ fn a_second_run_keeps_keys_and_numbers_and_a_second_process_is_refused() {
 fn a_busy_port_is_named_with_the_flag_that_changes_it() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for flag in ["--listen", "--http", "--grpc", "--admin"] {
+    for flag in ["--listen", "--engine", "--http", "--grpc", "--admin"] {
         let mut command = lictor();
         command.arg("up");
-        for other in ["--listen", "--http", "--grpc", "--admin"] {
+        for other in ["--listen", "--engine", "--http", "--grpc", "--admin"] {
             let free = if other == flag {
                 &address
             } else {

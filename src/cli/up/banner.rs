@@ -10,6 +10,7 @@ use serde_json::json;
 /// The facts of a run.
 pub(super) struct Banner<'b> {
     pub(super) control_plane: SocketAddr,
+    pub(super) engine: SocketAddr,
     pub(super) http: SocketAddr,
     pub(super) grpc: SocketAddr,
     pub(super) admin: SocketAddr,
@@ -36,7 +37,7 @@ impl fmt::Display for Banner<'_> {
 # Lictor is up; Ctrl-C stops it. The lines below can be pasted into another terminal.
 #
 #   sidecar        http://{http}   (gRPC: {grpc}; health, metrics, status: http://{admin})
-#   control plane  http://{control_plane}
+#   control plane  http://{control_plane}   (gRPC: {engine})
 #   revision       {revision}
 #   tenant         {tenant}
 #   data           {folder}   ({kept})
@@ -48,6 +49,7 @@ export TOKEN={token}
             grpc = self.grpc,
             admin = self.admin,
             control_plane = self.control_plane,
+            engine = self.engine,
             revision = self.revision,
             tenant = self.tenant,
             token = self.token,

@@ -74,12 +74,16 @@ impl Half {
 pub(super) struct ControlPlaneHalf {
     pub(super) half: Half,
     pub(super) address: SocketAddr,
+    /// Of its gRPC.
+    pub(super) engine: SocketAddr,
 }
 
 impl ControlPlaneHalf {
     pub(super) async fn start(args: &Args, home: &Home, keys: &Keys) -> anyhow::Result<Self> {
         let program = ControlPlane::build(Config {
             listen: args.listen,
+            grpc: Some(args.engine),
+            default_page_size: Config::DEFAULT_PAGE_SIZE,
             tls: None,
             insecure_plaintext: false,
             data_dir: home.path("control-plane"),
@@ -98,6 +102,9 @@ impl ControlPlaneHalf {
         .await
         .context("the control plane does not start")?;
         let address = program.address();
+        let engine = program
+            .grpc_address()
+            .context("the control plane does not listen for gRPC")?;
         let half = Half::start("the control plane", |stopped| async move {
             let shutdown = async { drop(stopped.await) };
             program
@@ -105,7 +112,11 @@ impl ControlPlaneHalf {
                 .await
                 .context("the control plane failed")
         });
-        Ok(Self { half, address })
+        Ok(Self {
+            half,
+            address,
+            engine,
+        })
     }
 }
 
@@ -129,8 +140,10 @@ impl SidecarHalf {
         home: &Home,
         keys: &Keys,
         control_plane: SocketAddr,
+        engine: SocketAddr,
     ) -> anyhow::Result<Self> {
-        let config = sidecar_config(args, home, keys, control_plane);
+        let mut config = sidecar_config(args, home, keys, control_plane);
+        config.upstream.grpc_url = Some(format!("http://{engine}"));
         let program = Sidecar::build(&Loaded::made(config), &Handle::current())
             .context("the sidecar does not start")?;
         let doors = Doors {

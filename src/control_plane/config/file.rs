@@ -1,5 +1,6 @@
 //! The control plane's configuration file, its variables and its flags, read into a [`Config`].
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ const fn key(path: &'static str, kind: Kind, help: &'static str) -> Key {
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
     key("listener.address", Kind::Text, "Address and port of the registry and of the bundles."),
+    key("listener.grpc_address", Kind::OptionalText, "Address and port of the policy engine's gRPC service; null = none."),
     key("listener.tls_cert_file", Kind::OptionalText, "PEM of the certificate chain."),
     key("listener.tls_key_file", Kind::OptionalText, "PEM of the certificate's private key."),
     key("listener.insecure_plaintext", Kind::Boolean, "Serve plain text beyond loopback."),
@@ -45,6 +47,7 @@ pub const KEYS: &[Key] = &[
     key("limits.connections", Kind::Integer, "Connections at a time."),
     key("limits.read_timeout", Kind::Duration, "For a request's head to arrive, and again for its body."),
     key("limits.drain", Kind::Duration, "How long requests may finish after a shutdown began."),
+    key("list.default_page_size", Kind::Integer, "Policies on a page of ListPolicies where the request names no size; 0 = all."),
     key("log.level", Kind::Word(&["error", "warn", "info", "debug", "trace"]), "The least that is logged."),
     key("log.format", Kind::Word(&["json", "pretty"]), "How lines are written."),
 ];
@@ -65,6 +68,7 @@ struct Written {
     #[serde(with = "duration")]
     bundle_life: Duration,
     limits: WrittenLimits,
+    list: WrittenList,
     log: Log,
 }
 
@@ -72,6 +76,7 @@ struct Written {
 #[serde(default, deny_unknown_fields)]
 struct WrittenListener {
     address: String,
+    grpc_address: Option<String>,
     tls_cert_file: Option<String>,
     tls_key_file: Option<String>,
     insecure_plaintext: bool,
@@ -102,6 +107,12 @@ struct WrittenLimits {
     drain: Duration,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenList {
+    default_page_size: u32,
+}
+
 /// The log on standard error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -124,9 +135,18 @@ impl Default for WrittenListener {
     fn default() -> Self {
         Self {
             address: Config::LISTEN.to_string(),
+            grpc_address: Some(Config::GRPC.to_string()),
             tls_cert_file: None,
             tls_key_file: None,
             insecure_plaintext: false,
+        }
+    }
+}
+
+impl Default for WrittenList {
+    fn default() -> Self {
+        Self {
+            default_page_size: Config::DEFAULT_PAGE_SIZE,
         }
     }
 }
@@ -164,6 +184,7 @@ impl Default for Written {
             constitutional_hash: crate::model::CONSTITUTIONAL_HASH.into(),
             bundle_life: Config::BUNDLE_LIFE,
             limits: WrittenLimits::default(),
+            list: WrittenList::default(),
             log: Log::default(),
         }
     }
@@ -234,12 +255,18 @@ impl Written {
                 "`insecure_no_auth` and `identity.issuers` contradict each other: drop one".into(),
             ));
         }
-        let listen = self.listener.address.parse().map_err(|_| {
-            invalid(format!(
-                "`listener.address` is `{}`: an address and a port such as 127.0.0.1:8000 is expected",
-                self.listener.address
-            ))
-        })?;
+        let address = |name: &str, text: &str, example: SocketAddr| {
+            text.parse::<SocketAddr>().map_err(|_| {
+                invalid(format!(
+                    "`{name}` is `{text}`: an address and a port such as {example} is expected"
+                ))
+            })
+        };
+        let listen = address("listener.address", &self.listener.address, Config::LISTEN)?;
+        let grpc = self.listener.grpc_address.as_deref();
+        let grpc = grpc
+            .map(|text| address("listener.grpc_address", text, Config::GRPC))
+            .transpose()?;
         let tls = match (self.listener.tls_cert_file, self.listener.tls_key_file) {
             (Some(certificate), Some(key)) => Some(Tls {
                 certificate_file: certificate.into(),
@@ -265,6 +292,8 @@ impl Written {
         };
         let config = Config {
             listen,
+            grpc,
+            default_page_size: self.list.default_page_size,
             tls,
             insecure_plaintext: self.listener.insecure_plaintext,
             data_dir: self.data_dir.into(),

@@ -9,17 +9,15 @@ use http::request::Parts;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
-use sha2::{Digest as _, Sha256};
 
 use crate::api::ErrorCode;
 use crate::control_plane::config::Limits;
+use crate::control_plane::idempotency;
 use crate::control_plane::registry::{IdempotencyKey, IfMatch};
 use crate::server::body::{self, BodyError};
 
 use super::refusal::Refusal;
 
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
-const LONGEST_KEY: usize = 255;
 /// How much of a body that is too large is taken in, and for how long.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
@@ -93,46 +91,23 @@ impl Incoming {
         }))
     }
 
-    /// `Idempotency-Key`: quoted, as the draft has it, or bare, as most clients send it.
+    /// `Idempotency-Key`.
     pub fn idempotency_key(&self) -> Result<Option<IdempotencyKey>, Refusal> {
-        let mut values = self.parts.headers.get_all(IDEMPOTENCY_KEY).iter();
-        let Some(value) = values.next() else {
-            return Ok(None);
-        };
-        let wrong = || {
-            Refusal::shape(
-                "",
-                format!(
-                    "`{IDEMPOTENCY_KEY}` must be one key of 1 to {LONGEST_KEY} printable characters"
-                ),
-            )
-        };
-        let text = value.to_str().map_err(|_| wrong())?.trim();
-        let key = text
-            .strip_prefix('"')
-            .and_then(|rest| rest.strip_suffix('"'))
-            .unwrap_or(text);
-        if values.next().is_some() || !(1..=LONGEST_KEY).contains(&key.len()) || key.contains('"') {
-            return Err(wrong());
-        }
-        Ok(Some(IdempotencyKey {
-            key: key.to_owned(),
+        let key = idempotency::key(&self.parts.headers)?;
+        Ok(key.map(|key| IdempotencyKey {
+            key,
             fingerprint: self.fingerprint(),
         }))
     }
 
     fn fingerprint(&self) -> String {
-        let mut hash = Sha256::new();
-        for part in [
-            self.parts.method.as_str(),
-            self.parts.uri.path(),
-            self.parts.uri.query().unwrap_or_default(),
-        ] {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        hash.update(&self.body);
-        hex::encode(hash.finalize())
+        let target = &self.parts.uri;
+        idempotency::fingerprint([
+            self.parts.method.as_str().as_bytes(),
+            target.path().as_bytes(),
+            target.query().unwrap_or_default().as_bytes(),
+            &self.body,
+        ])
     }
 }
 

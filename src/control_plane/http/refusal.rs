@@ -6,6 +6,7 @@ use http::{StatusCode, Uri};
 use serde_json::{Value, json};
 
 use crate::api::{ErrorCode, PROBLEM_JSON, Problem, ProblemItem};
+use crate::control_plane::gate::GateError;
 use crate::control_plane::registry::{Fault, RegistryError};
 use crate::control_plane::store::StoreError;
 use crate::server::body::BodyError;
@@ -95,7 +96,10 @@ impl Refusal {
             ),
             RegistryError::Key(detail) => Self::new(ErrorCode::InvalidRequest, detail),
             RegistryError::NotFound(detail) => Self::new(ErrorCode::NotFound, detail),
-            RegistryError::Conflict(detail) => Self::new(ErrorCode::Conflict, detail),
+            RegistryError::Exists(detail) | RegistryError::Conflict(detail) => {
+                Self::new(ErrorCode::Conflict, detail)
+            }
+            RegistryError::Moved => Self::new(ErrorCode::Conflict, error.to_string()),
             RegistryError::Precondition(detail) => Self::new(ErrorCode::PreconditionFailed, detail),
             RegistryError::InProgress => Self::new(ErrorCode::IdempotencyInProgress, ""),
             RegistryError::KeyReused => Self::new(ErrorCode::IdempotencyKeyReused, ""),
@@ -118,6 +122,17 @@ impl Refusal {
 impl From<RegistryError> for Refusal {
     fn from(error: RegistryError) -> Self {
         Self::from_refused(&error)
+    }
+}
+
+impl From<GateError> for Refusal {
+    fn from(error: GateError) -> Self {
+        match error {
+            GateError::Header(detail) => Self::shape("", detail),
+            GateError::Unauthenticated(detail) => Self::new(ErrorCode::Unauthenticated, detail),
+            GateError::NotReady(detail) => Self::new(ErrorCode::NotReady, detail),
+            GateError::PermissionDenied(detail) => Self::new(ErrorCode::PermissionDenied, detail),
+        }
     }
 }
 

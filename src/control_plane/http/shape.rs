@@ -10,13 +10,6 @@ use crate::model::Group;
 use super::incoming::Incoming;
 use super::refusal::Refusal;
 
-const LONGEST_NAME: usize = 255;
-const LONGEST_DESCRIPTION: usize = 1000;
-const MOST_TAGS: usize = 50;
-const LONGEST_TAG: usize = 100;
-/// Also a path below `/policies`, so no policy may be called that.
-const RESERVED: &str = "bundle";
-
 #[derive(Debug, Deserialize)]
 struct PolicyQuery {
     name: Option<String>,
@@ -51,11 +44,14 @@ pub fn create_policy(incoming: &Incoming) -> Result<Command, Refusal> {
         };
         NewPolicy {
             name,
+            id: None,
             description: query.description,
             format: format(query.format.as_deref())?,
             tags: Vec::new(),
             compliance_tags: Vec::new(),
             content,
+            version: None,
+            activate: false,
         }
     } else {
         let body: PolicyBody = incoming.body()?;
@@ -63,17 +59,16 @@ pub fn create_policy(incoming: &Incoming) -> Result<Command, Refusal> {
             name: body
                 .name
                 .ok_or_else(|| Refusal::shape("/name", "is missing"))?,
+            id: None,
             description: body.description,
             format: format(body.format.as_deref())?,
             tags: body.tags,
             compliance_tags: body.compliance_tags,
             content: content(body.content.as_deref(), body.rules.as_deref())?,
+            version: None,
+            activate: false,
         }
     };
-    check_name(&new.name)?;
-    check_description(new.description.as_deref())?;
-    check_tags("/tags", &new.tags)?;
-    check_tags("/complianceTags", &new.compliance_tags)?;
     Ok(Command::CreatePolicy(new))
 }
 
@@ -130,7 +125,6 @@ pub fn create_version(policy: String, incoming: &Incoming) -> Result<Command, Re
             )?,
         }
     };
-    check_description(new.description.as_deref())?;
     Ok(Command::CreateVersion {
         policy,
         version: new,
@@ -258,41 +252,4 @@ fn keys(private: Option<String>, public: Option<String>) -> Result<Option<KeyPai
             "is missing beside `public_key_b64`",
         )),
     }
-}
-
-fn check_name(name: &str) -> Result<(), Refusal> {
-    let length = name.chars().count();
-    if !(1..=LONGEST_NAME).contains(&length) || name.chars().any(char::is_control) {
-        return Err(Refusal::shape(
-            "/name",
-            format!("must have 1 to {LONGEST_NAME} characters, none of them a control character"),
-        ));
-    }
-    if name == RESERVED || name.parse::<uuid::Uuid>().is_ok() {
-        return Err(Refusal::shape(
-            "/name",
-            "is reserved: no policy may be called `bundle` or like an id",
-        ));
-    }
-    Ok(())
-}
-
-fn check_description(description: Option<&str>) -> Result<(), Refusal> {
-    match description {
-        Some(text) if text.chars().count() > LONGEST_DESCRIPTION => Err(Refusal::shape(
-            "/description",
-            format!("is longer than {LONGEST_DESCRIPTION} characters"),
-        )),
-        _ => Ok(()),
-    }
-}
-
-fn check_tags(pointer: &str, tags: &[String]) -> Result<(), Refusal> {
-    if tags.len() > MOST_TAGS || tags.iter().any(|tag| tag.chars().count() > LONGEST_TAG) {
-        return Err(Refusal::shape(
-            pointer,
-            format!("at most {MOST_TAGS} tags of at most {LONGEST_TAG} characters"),
-        ));
-    }
-    Ok(())
 }

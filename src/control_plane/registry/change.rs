@@ -1,5 +1,7 @@
 //! The changes themselves, inside the transaction that also takes the number.
 
+mod revise;
+
 use sqlx::SqliteConnection;
 
 use crate::control_plane::clock;
@@ -33,6 +35,21 @@ pub(super) enum Prepared {
         policy: String,
         version: Option<String>,
     },
+    Revise(Box<Revised>),
+    Archive {
+        policy: String,
+    },
+}
+
+/// A revision worked out from what the policy was.
+#[derive(Clone, Debug)]
+pub(super) struct Revised {
+    /// As it was seen.
+    pub policy: PolicyRow,
+    pub name: String,
+    pub description: Option<String>,
+    pub version: semver::Version,
+    pub content: Signed,
 }
 
 /// Checked content with its signature.
@@ -66,6 +83,8 @@ pub(super) async fn apply(
         } => change.create_version(*policy, version, content).await,
         Prepared::SetTesting { policy, version } => change.set_testing(policy, version).await,
         Prepared::Activate { policy, version } => change.activate(policy, version.as_deref()).await,
+        Prepared::Revise(revised) => change.revise(revised).await,
+        Prepared::Archive { policy } => change.archive(policy).await,
     }
 }
 
@@ -77,37 +96,37 @@ struct Change<'c> {
 
 impl Change<'_> {
     async fn create_policy(
-        self,
+        mut self,
         new: &NewPolicy,
         content: Option<&Signed>,
     ) -> Result<Done, RegistryError> {
         self.expect_tag(None)?;
         let tenant = &self.caller.tenant;
         numbers::ensure_tenant(self.connection, tenant).await?;
-        if let Some(known) = policies::by_name(self.connection, tenant, &new.name).await? {
-            return Err(RegistryError::Conflict(format!(
-                "a policy named `{}` is there already, with id {}",
-                new.name, known.id
-            )));
-        }
+        self.expect_free(&new.name).await?;
         let id = content.map_or_else(
             || PolicyId(uuid::Uuid::new_v4()),
             |content| content.checked.id,
         );
         if let Some(known) = policies::by_id(self.connection, tenant, id).await? {
-            return Err(RegistryError::Conflict(format!(
+            return Err(RegistryError::Exists(format!(
                 "the id {id} belongs to the policy `{}`",
                 known.name
             )));
         }
         let now = clock::now();
+        let (policy_status, status, effect) = if new.activate && content.is_some() {
+            (PolicyStatus::Active, VersionStatus::Active, Effect::Bundle)
+        } else {
+            (PolicyStatus::Draft, VersionStatus::Draft, Effect::Registry)
+        };
         let policy = PolicyRow {
             id,
             tenant: tenant.clone(),
             name: new.name.clone(),
             description: new.description.clone(),
             format: new.format,
-            status: PolicyStatus::Draft,
+            status: policy_status,
             tags: new.tags.clone(),
             compliance_tags: new.compliance_tags.clone(),
             created_by: self.caller.subject.clone(),
@@ -125,12 +144,15 @@ impl Change<'_> {
                     .version
                     .clone()
                     .unwrap_or(semver::Version::new(1, 0, 0));
-                let version = self.row(id, number.to_string(), content);
+                let version = VersionRow {
+                    status,
+                    ..self.row(id, number.to_string(), content)
+                };
                 versions::insert(self.connection, tenant, &version).await?;
                 Some(version)
             }
         };
-        self.done(id, version, Effect::Registry).await
+        self.done(id, version, effect).await
     }
 
     async fn create_version(
@@ -140,7 +162,7 @@ impl Change<'_> {
         content: &Signed,
     ) -> Result<Done, RegistryError> {
         let tenant = &self.caller.tenant;
-        let policy = self.policy(&policy.to_string()).await?;
+        let policy = self.live(&policy.to_string()).await?;
         self.expect_tag(Some(&policy_tag(&policy)))?;
         let known = versions::list(self.connection, tenant, policy.id).await?;
         let number = content
@@ -151,7 +173,7 @@ impl Change<'_> {
             .to_string();
         if let Some(same) = known.iter().find(|known| known.version == number) {
             if same.content_hash != content.checked.content_hash || same.group != new.group {
-                return Err(RegistryError::Conflict(format!(
+                return Err(RegistryError::Exists(format!(
                     "version {number} is there with other content or another group; versions do not change, so choose a higher one"
                 )));
             }
@@ -179,7 +201,7 @@ impl Change<'_> {
     }
 
     async fn set_testing(mut self, policy: &str, version: &str) -> Result<Done, RegistryError> {
-        let policy = self.policy(policy).await?;
+        let policy = self.live(policy).await?;
         let version = self.version(&policy, version).await?;
         self.expect_tag(Some(&version_tag(&version)))?;
         match version.status {
@@ -205,7 +227,7 @@ impl Change<'_> {
         version: Option<&str>,
     ) -> Result<Done, RegistryError> {
         let tenant = &self.caller.tenant;
-        let policy = self.policy(policy).await?;
+        let policy = self.live(policy).await?;
         self.expect_tag(Some(&policy_tag(&policy)))?;
         let known = versions::list(self.connection, tenant, policy.id).await?;
         let target = match version {
@@ -271,6 +293,31 @@ impl Change<'_> {
         resolve(self.connection, &self.caller.tenant, reference)
             .await?
             .ok_or_else(|| RegistryError::NotFound(format!("there is no policy `{reference}`")))
+    }
+
+    /// A policy whose versions may change.
+    async fn live(&mut self, reference: &str) -> Result<PolicyRow, RegistryError> {
+        let policy = self.policy(reference).await?;
+        if policy.status == PolicyStatus::Archived {
+            return Err(RegistryError::Conflict(format!(
+                "policy `{}` is archived: none of its versions decides again; create one anew",
+                policy.name
+            )));
+        }
+        Ok(policy)
+    }
+
+    /// Refuses a name that a policy has which is not archived.
+    async fn expect_free(&mut self, name: &str) -> Result<(), RegistryError> {
+        match policies::by_name(self.connection, &self.caller.tenant, name).await? {
+            Some(known) if known.status != PolicyStatus::Archived => {
+                Err(RegistryError::Exists(format!(
+                    "a policy named `{name}` is there already, with id {}",
+                    known.id
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn version(
@@ -340,7 +387,7 @@ fn no_version(policy: &PolicyRow, version: &str) -> RegistryError {
 }
 
 /// One patch above the highest; 1.0.0 for the first.
-fn next_patch(known: &[VersionRow]) -> semver::Version {
+pub(super) fn next_patch(known: &[VersionRow]) -> semver::Version {
     known
         .iter()
         .filter_map(|known| known.version.parse::<semver::Version>().ok())

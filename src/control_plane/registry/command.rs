@@ -1,7 +1,7 @@
 //! What can be asked of the registry, and what came of it.
 
 use crate::control_plane::store::{Format, PolicyRow, VersionRow};
-use crate::model::{Group, TenantId};
+use crate::model::{Group, PolicyId, TenantId};
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,18 +30,45 @@ pub enum Command {
         /// None = the newest that is draft or testing.
         version: Option<String>,
     },
+    /// Makes and activates the next version of an active ServicePolicy.
+    Revise {
+        policy: String,
+        revision: Revision,
+    },
+    /// Takes an active ServicePolicy out of the bundle for good. Its versions stay, and its name is remembered.
+    Archive {
+        policy: String,
+    },
 }
 
 /// A policy to be made, and its first version where content came along.
 #[derive(Clone, Debug)]
 pub struct NewPolicy {
     pub name: String,
+    /// None = as the content says, else derived from its name.
+    pub id: Option<PolicyId>,
     pub description: Option<String>,
     pub format: Format,
     pub tags: Vec<String>,
     pub compliance_tags: Vec<String>,
     /// JSON text.
     pub content: Option<String>,
+    /// The first version's number; None = as the content says, else 1.0.0.
+    pub version: Option<semver::Version>,
+    /// Whether the first version decides at once.
+    pub activate: bool,
+}
+
+/// What shall be different about a ServicePolicy; None = stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct Revision {
+    pub name: Option<String>,
+    /// Empty = none.
+    pub description: Option<String>,
+    /// The new version's number. None, or the present one = the next patch.
+    pub version: Option<semver::Version>,
+    /// Members of the document's `spec` to be set; null = taken out.
+    pub spec: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A version to be made.

@@ -151,6 +151,14 @@ fn stored(tenant: &TenantId, one: &Selected) -> Result<Document, Vec<Fault>> {
     let value: Value = serde_json::from_str(&one.version.content)
         .map_err(|error| vec![Fault::new(&place, error.to_string())])?;
     let mut document = read(tenant, &place, one.format, &one.version.content, &value)?;
+    let written = value.pointer("/metadata/name").and_then(Value::as_str);
+    if !matches!(document.body, Body::Opaque | Body::Rego(_))
+        && let Some(written) = written.filter(|written| *written != one.name)
+    {
+        // A sidecar would refuse the bundle: the manifest and the document disagree.
+        let text = format!("carries the name `{written}`, and its policy another one");
+        return Err(vec![Fault::new(&place, text)]);
+    }
     document.metadata = Metadata {
         name: one.name.as_str().into(),
         id: one.version.policy,

@@ -34,10 +34,16 @@ pub enum RegistryError {
     Policy(Vec<Fault>),
     #[error("{0}")]
     NotFound(String),
+    /// A name or a version that is taken.
+    #[error("{0}")]
+    Exists(String),
     #[error("{0}")]
     Conflict(String),
     #[error("{0}")]
     Precondition(String),
+    /// What a change was worked out from is different by now.
+    #[error("the policy was changed by somebody else at the same moment; try again")]
+    Moved,
     #[error("a request with this idempotency key is still running")]
     InProgress,
     #[error("this idempotency key was used for another request")]
@@ -61,9 +67,14 @@ impl RegistryError {
             | Self::Key(_)
             | Self::Policy(_)
             | Self::NotFound(_)
+            | Self::Exists(_)
             | Self::Conflict(_)
             | Self::Precondition(_) => true,
-            Self::InProgress | Self::KeyReused | Self::Store(_) | Self::BrokenOff(_) => false,
+            Self::Moved
+            | Self::InProgress
+            | Self::KeyReused
+            | Self::Store(_)
+            | Self::BrokenOff(_) => false,
         }
     }
 }

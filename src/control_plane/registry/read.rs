@@ -1,5 +1,7 @@
 //! What can be read: policies, versions, and the content that a client gets.
 
+use std::collections::HashMap;
+
 use md5::{Digest as _, Md5};
 
 use crate::control_plane::clock;
@@ -9,7 +11,7 @@ use crate::engine::Program;
 use crate::model::{Group, TenantId, VersionStatus};
 use crate::policy::canonical;
 
-use super::{Registry, RegistryError, content, resolve, signature};
+use super::{Registry, RegistryError, content, prepare, resolve, signature};
 
 /// A page of a list.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +20,54 @@ pub struct Page {
     pub offset: u32,
 }
 
+/// An active ServicePolicy.
+#[derive(Clone, Debug)]
+pub struct TypedPolicy {
+    pub policy: PolicyRow,
+    pub version: VersionRow,
+}
+
 impl Registry {
+    /// Every active ServicePolicy of the tenant.
+    pub async fn typed_policies(
+        &self,
+        tenant: &TenantId,
+    ) -> Result<Vec<TypedPolicy>, RegistryError> {
+        let mut read = self.store.read().await?;
+        let active = Some(PolicyStatus::Active);
+        let policies = policies::list(&mut read, tenant, active, i64::from(u32::MAX), 0).await?;
+        let versions = versions::active_of_kind(&mut read, tenant, prepare::TYPED).await?;
+        let mut versions: HashMap<_, _> = versions
+            .into_iter()
+            .map(|version| (version.policy, version))
+            .collect();
+        Ok(policies
+            .into_iter()
+            .filter_map(|policy| {
+                let version = versions.remove(&policy.id)?;
+                Some(TypedPolicy { policy, version })
+            })
+            .collect())
+    }
+
+    /// An active ServicePolicy by id or name.
+    pub async fn typed_policy(
+        &self,
+        tenant: &TenantId,
+        reference: &str,
+    ) -> Result<TypedPolicy, RegistryError> {
+        let missing = || RegistryError::NotFound(format!("there is no policy `{reference}`"));
+        let mut read = self.store.read().await?;
+        let policy = resolve(&mut read, tenant, reference)
+            .await?
+            .ok_or_else(missing)?;
+        let version = versions::active(&mut read, tenant, policy.id)
+            .await?
+            .ok_or_else(missing)?;
+        prepare::expect_typed(reference, &version)?;
+        Ok(TypedPolicy { policy, version })
+    }
+
     /// A page of the tenant's policies, and how many there are.
     pub async fn policies(
         &self,

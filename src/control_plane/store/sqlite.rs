@@ -85,6 +85,19 @@ impl Store {
         Ok(self.readers.begin().await?)
     }
 
+    /// Asks whether the database answers.
+    ///
+    /// # Errors
+    ///
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let mut read = self.read().await?;
+        sqlx::query("SELECT 1 FROM tenants LIMIT 1")
+            .fetch_optional(&mut *read)
+            .await?;
+        Ok(())
+    }
+
     /// Closes the file, once nothing uses it any more.
     pub async fn close(&self) {
         self.readers.close().await;
@@ -93,11 +106,23 @@ impl Store {
 }
 
 fn migrations() -> Migrator {
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        "registry".into(),
-        MigrationType::Simple,
-        include_str!("sqlite/migrations/0001_registry.sql").into_sql_str(),
-        false,
-    )])
+    let migration = |version, name: &'static str, text: &'static str, no_transaction| {
+        let (simple, text) = (MigrationType::Simple, text.into_sql_str());
+        Migration::new(version, name.into(), simple, text, no_transaction)
+    };
+    Migrator::with_migrations(vec![
+        migration(
+            1,
+            "registry",
+            include_str!("sqlite/migrations/0001_registry.sql"),
+            false,
+        ),
+        // Has a transaction of its own: foreign keys cannot be switched off inside one.
+        migration(
+            2,
+            "names of archived policies",
+            include_str!("sqlite/migrations/0002_archived_names.sql"),
+            true,
+        ),
+    ])
 }

@@ -258,6 +258,11 @@ pub const KEYS: &[Key] = &[
         "The control plane that writes are forwarded to.",
     ),
     key(
+        "upstream.grpc_url",
+        Kind::Url,
+        "http(s) URL of the control plane's gRPC; null = the policy engine's API keeps no policies here.",
+    ),
+    key(
         "upstream.ca_file",
         Kind::OptionalText,
         "PEM of the certificate authorities to trust instead of the platform's.",

@@ -38,6 +38,11 @@ pub(super) struct Source {
 }
 
 impl Payload {
+    /// A body that is all there.
+    pub(super) const fn kept(body: Bytes) -> Self {
+        Self::Kept(body)
+    }
+
     /// Reads a small body whole, within `deadline`; leaves one that is large, or does not say how
     /// large it is, to be streamed.
     pub(super) async fn new(body: Incoming, deadline: Duration) -> Result<Self, ForwardError> {

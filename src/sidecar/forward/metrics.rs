@@ -9,8 +9,8 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registr
 use crate::api::ErrorCode;
 use crate::resilience::{Breaker, State};
 
-/// The name of the breaker in metrics, log and status.
-pub(super) const BREAKER: &str = "control_plane";
+/// Tells the two ways to the control plane apart.
+const UPSTREAM: &str = "upstream";
 
 #[derive(Debug)]
 pub(super) struct Metrics {
@@ -23,27 +23,35 @@ pub(super) struct Metrics {
 impl Metrics {
     pub(super) fn register(
         registry: &Registry,
+        name: &str,
         breaker: &Arc<Breaker>,
     ) -> Result<Self, prometheus::Error> {
         let requests = IntCounterVec::new(
             Opts::new(
                 "lictor_forwarded_requests_total",
                 "Requests sent to the control plane, by outcome: answered, or the code of the problem",
-            ),
+            )
+            .const_label(UPSTREAM, name),
             &["outcome"],
         )?;
-        let retries = IntCounter::new(
-            "lictor_forward_retries_total",
-            "Attempts after the first of a request to the control plane",
+        let retries = IntCounter::with_opts(
+            Opts::new(
+                "lictor_forward_retries_total",
+                "Attempts after the first of a request to the control plane",
+            )
+            .const_label(UPSTREAM, name),
         )?;
-        let in_flight = IntGauge::new(
-            "lictor_forward_in_flight",
-            "Requests to the control plane that are under way",
+        let in_flight = IntGauge::with_opts(
+            Opts::new(
+                "lictor_forward_in_flight",
+                "Requests to the control plane that are under way",
+            )
+            .const_label(UPSTREAM, name),
         )?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(retries.clone()))?;
         registry.register(Box::new(in_flight.clone()))?;
-        registry.register(Box::new(BreakerMetrics::new(Arc::clone(breaker))?))?;
+        registry.register(Box::new(BreakerMetrics::new(name, Arc::clone(breaker))?))?;
         Ok(Self {
             answered: requests.with_label_values(&["answered"]),
             requests,
@@ -78,22 +86,24 @@ struct BreakerMetrics {
 }
 
 impl BreakerMetrics {
-    fn new(breaker: Arc<Breaker>) -> Result<Self, prometheus::Error> {
+    fn new(name: &str, breaker: Arc<Breaker>) -> Result<Self, prometheus::Error> {
         Ok(Self {
             breaker,
             state: IntGaugeVec::new(
                 Opts::new(
                     "lictor_circuit_breaker_state",
                     "1 for the state that the circuit breaker is in, 0 for the others",
-                ),
-                &["breaker", "state"],
+                )
+                .const_label("breaker", name),
+                &["state"],
             )?,
             transitions: IntCounterVec::new(
                 Opts::new(
                     "lictor_circuit_breaker_transitions_total",
                     "How often the circuit breaker entered a state",
-                ),
-                &["breaker", "to"],
+                )
+                .const_label("breaker", name),
+                &["to"],
             )?,
         })
     }
@@ -110,11 +120,9 @@ impl Collector for BreakerMetrics {
         let status = self.breaker.status();
         for (state, entered) in State::ALL.into_iter().zip(status.transitions) {
             self.state
-                .with_label_values(&[BREAKER, state.as_str()])
+                .with_label_values(&[state.as_str()])
                 .set(i64::from(state == status.state));
-            let counter = self
-                .transitions
-                .with_label_values(&[BREAKER, state.as_str()]);
+            let counter = self.transitions.with_label_values(&[state.as_str()]);
             counter.reset();
             counter.inc_by(entered);
         }

@@ -4,9 +4,9 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use tonic::Status;
 
-use super::body::Body;
-use super::message::{self, Deadline};
-use super::{Handler, unimplemented};
+use crate::server::grpc::{self, Body, Deadline, unimplemented};
+
+use super::Handler;
 
 pub(super) const SERVICE: &str = "envoy.service.auth.v3.Authorization";
 const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
@@ -20,7 +20,7 @@ pub(super) async fn answer(
         return Ok(unimplemented(request.uri().path()));
     }
     let deadline = Deadline::of(request.headers())?;
-    message::read(request.into_body(), handler.limits, deadline).await?;
+    grpc::read(request.into_body(), handler.limits, deadline).await?;
     deadline.check()?;
     Err(Status::unavailable("no policy decides about HTTP requests"))
 }

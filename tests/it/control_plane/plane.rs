@@ -112,7 +112,7 @@ fn spawn(folder: &std::path::Path, changes: &Changes) -> Lictor {
     let at = |name: &str| folder.join(name).display().to_string();
     let kid = if changes.second_key { "k2" } else { "k1" };
     let mut text = format!(
-        "listener: {{address: \"127.0.0.1:0\"}}\n\
+        "listener: {{address: \"127.0.0.1:0\", grpc_address: \"127.0.0.1:0\"}}\n\
          data_dir: {}\n\
          bundle_key: {{kid: {kid}, file: {}}}\n\
          keyring: {}\n\

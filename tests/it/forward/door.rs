@@ -23,6 +23,7 @@ impl Door {
     pub fn open(upstream: SocketAddr, adjust: impl FnOnce(&mut Settings)) -> Self {
         lictor::wire::install_provider();
         let mut settings = Settings {
+            name: "control_plane",
             base: format!("http://{upstream}").parse().unwrap(),
             deadline: Duration::from_secs(20),
             in_flight: 16,

@@ -32,6 +32,8 @@ pub struct Ended {
     pub text: String,
     /// Headers and trailers together.
     pub headers: hyper::HeaderMap,
+    /// Trailers alone.
+    pub trailers: hyper::HeaderMap,
     /// The message, without its prefix; empty where there is none.
     pub message: Bytes,
 }
@@ -96,19 +98,25 @@ impl Grpc {
                 let (head, body) = sender.send_request(request).await?.into_parts();
                 let body = body.collect().await?;
                 let mut headers = head.headers;
-                headers.extend(body.trailers().cloned().unwrap_or_default());
-                Ok::<_, hyper::Error>((head.status, headers, body.to_bytes()))
+                let trailers = body.trailers().cloned().unwrap_or_default();
+                headers.extend(trailers.clone());
+                Ok::<_, hyper::Error>((head.status, headers, trailers, body.to_bytes()))
             };
-            let (status, headers, body) = tokio::time::timeout(PATIENCE, whole)
+            let (status, headers, trailers, body) = tokio::time::timeout(PATIENCE, whole)
                 .await
                 .expect("no answer in time")
                 .unwrap();
-            ended(status.as_u16(), headers, &body)
+            ended(status.as_u16(), headers, trailers, &body)
         })
     }
 }
 
-fn ended(status: u16, headers: hyper::HeaderMap, body: &Bytes) -> Ended {
+fn ended(
+    status: u16,
+    headers: hyper::HeaderMap,
+    trailers: hyper::HeaderMap,
+    body: &Bytes,
+) -> Ended {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
     Ended {
         status,
@@ -118,6 +126,7 @@ fn ended(status: u16, headers: hyper::HeaderMap, body: &Bytes) -> Ended {
             .get(5..)
             .map_or_else(Bytes::new, |rest| body.slice_ref(rest)),
         headers,
+        trailers,
     }
 }
 

@@ -72,20 +72,22 @@ pub async fn by_id(
         .transpose()
 }
 
-/// The policy with this name.
+/// The policy with this name; an archived one only where no other has it.
 pub async fn by_name(
     connection: &mut SqliteConnection,
     tenant: &TenantId,
     name: &str,
 ) -> Result<Option<PolicyRow>, StoreError> {
-    sqlx::query(select!("AND p.name = $2"))
-        .bind(tenant.as_str())
-        .bind(name)
-        .fetch_optional(connection)
-        .await?
-        .as_ref()
-        .map(PolicyRow::read)
-        .transpose()
+    sqlx::query(select!(
+        "AND p.name = $2 ORDER BY p.status = 'archived', p.updated_at DESC LIMIT 1"
+    ))
+    .bind(tenant.as_str())
+    .bind(name)
+    .fetch_optional(connection)
+    .await?
+    .as_ref()
+    .map(PolicyRow::read)
+    .transpose()
 }
 
 /// Stores a new policy; its tenant must exist.
@@ -112,6 +114,24 @@ pub async fn insert(
     .bind(policy.edition)
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Gives a policy another name and description.
+pub async fn rename(
+    connection: &mut SqliteConnection,
+    tenant: &TenantId,
+    id: PolicyId,
+    name: &str,
+    description: Option<&str>,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE policies SET name = $3, description = $4 WHERE tenant = $1 AND id = $2")
+        .bind(tenant.as_str())
+        .bind(id.to_string())
+        .bind(name)
+        .bind(description)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

@@ -49,6 +49,22 @@ pub async fn active(
     newest_with_status(connection, tenant, policy, VersionStatus::Active, None).await
 }
 
+/// The active versions of one kind, of all policies of a tenant.
+pub async fn active_of_kind(
+    connection: &mut SqliteConnection,
+    tenant: &TenantId,
+    kind: &str,
+) -> Result<Vec<VersionRow>, StoreError> {
+    sqlx::query("SELECT * FROM versions WHERE tenant = $1 AND status = 'active' AND kind = $2")
+        .bind(tenant.as_str())
+        .bind(kind)
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(VersionRow::read)
+        .collect()
+}
+
 /// Of the versions with this status (and group, where given) the one whose status changed last.
 pub async fn newest_with_status(
     connection: &mut SqliteConnection,
@@ -140,7 +156,7 @@ pub async fn selected(
     sqlx::query(
         "SELECT v.*, p.name AS policy_name, p.format AS policy_format \
          FROM versions v JOIN policies p ON p.tenant = v.tenant AND p.id = v.policy \
-         WHERE v.tenant = $1 AND (v.status IN ('active', 'testing') \
+         WHERE v.tenant = $1 AND p.status <> 'archived' AND (v.status IN ('active', 'testing') \
            OR (v.status = 'retired' \
              AND v.changed_at = (SELECT max(r.changed_at) FROM versions r \
                WHERE r.tenant = v.tenant AND r.policy = v.policy AND r.status = 'retired') \

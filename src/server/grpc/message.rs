@@ -15,18 +15,22 @@ const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Bounds of a request message.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub struct Limits {
     pub message_bytes: usize,
     pub timeout: Duration,
 }
 
 /// When the caller stops waiting; None = never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Deadline(Option<Instant>);
+pub struct Deadline(Option<Instant>);
 
 impl Deadline {
     /// Of a call that begins now.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Status> {
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ARGUMENT` for what is no time.
+    pub fn of(headers: &HeaderMap) -> Result<Self, Status> {
         let Some(value) = headers.get(GRPC_TIMEOUT) else {
             return Ok(Self(None));
         };
@@ -36,10 +40,32 @@ impl Deadline {
     }
 
     /// An error once it has passed.
-    pub(super) fn check(self) -> Result<(), Status> {
+    ///
+    /// # Errors
+    ///
+    /// `DEADLINE_EXCEEDED`.
+    pub fn check(self) -> Result<(), Status> {
         match self.0 {
             Some(end) if Instant::now() >= end => Err(passed()),
             _ => Ok(()),
+        }
+    }
+
+    /// What `work` comes to, unless the deadline passes before.
+    ///
+    /// # Errors
+    ///
+    /// As `work`; `DEADLINE_EXCEEDED`.
+    pub async fn within<T>(
+        self,
+        work: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Status> {
+        self.check()?;
+        match self.left() {
+            None => work.await,
+            Some(left) => tokio::time::timeout(left, work)
+                .await
+                .unwrap_or_else(|_| Err(passed())),
         }
     }
 
@@ -72,7 +98,12 @@ fn timeout(value: &[u8]) -> Option<Duration> {
 }
 
 /// The one message of a unary call.
-pub(super) async fn read<B>(body: B, limits: Limits, deadline: Deadline) -> Result<Bytes, Status>
+///
+/// # Errors
+///
+/// `RESOURCE_EXHAUSTED` where it is too large, `DEADLINE_EXCEEDED` where it does not come in time, `UNIMPLEMENTED` where
+/// it is compressed, `INTERNAL` where the framing is broken.
+pub async fn read<B>(body: B, limits: Limits, deadline: Deadline) -> Result<Bytes, Status>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
