@@ -84,7 +84,11 @@ fn base<'d>(data: &'d Data, path: &[RegoSegment<'_>]) -> Option<DataValue<'d>> {
     path.iter()
         .try_fold(data.root(), |value, segment| match segment {
             RegoSegment::Name(name) => value.member(name),
-            RegoSegment::Index(index) => value.as_list()?.get(usize::try_from(*index).ok()?),
+            RegoSegment::Index(index) => match value.as_list() {
+                Some(list) => list.get(usize::try_from(*index).ok()?),
+                // In data, unlike in what rules make, every name is a text.
+                None => value.member(&index.to_string()),
+            },
         })
 }
 

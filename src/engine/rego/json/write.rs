@@ -28,8 +28,11 @@ impl Writer<'_> {
                 if let Some(number) = number.as_i64() {
                     let mut buffer = itoa::Buffer::new();
                     self.out.extend_from_slice(buffer.format(number).as_bytes());
+                } else if number.is_integer() {
+                    // Larger than a word.
+                    let text = number.format_decimal();
+                    self.out.extend_from_slice(text.as_bytes());
                 } else {
-                    // Rare: larger than a word, or with a fraction.
                     let text = value.to_string();
                     self.out.extend_from_slice(text.as_bytes());
                 }
