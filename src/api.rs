@@ -8,6 +8,7 @@ mod code;
 pub mod decision;
 pub mod json;
 pub mod ofrep;
+pub mod opa;
 pub mod policy_engine;
 mod problem;
 

@@ -15,6 +15,7 @@ pub mod forward;
 mod grpc;
 mod http;
 mod metrics;
+mod opa;
 mod settings;
 mod shared;
 pub mod source;
@@ -46,7 +47,7 @@ use config::{Address, Config, ConfigError, FailOpen, Loaded};
 use forward::{Forwarder, SetupError};
 use metrics::Metrics;
 use shared::Shared;
-use threads::Listening;
+use threads::{Doors, Listening};
 
 /// Why the sidecar does not start.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +95,7 @@ pub struct Sidecar {
     grpc_tls: Option<Arc<ServerConfig>>,
     connections: Connections,
     shared: Arc<Shared>,
+    opa: Arc<opa::Api>,
     admin: Arc<Admin>,
     activator: Arc<Activator>,
     log_writer: Option<decision_log::Writer>,
@@ -155,6 +157,7 @@ impl Sidecar {
             metadata: metadata(config),
             decision_log: log,
         });
+        let opa = opa::Api::new(config.opa.clone(), loaded.opa.clone(), &registry)?;
         let connections = Connections::new(config.limits.connections);
         let readiness = Readiness::default();
         let admin = Arc::new(Admin {
@@ -184,6 +187,7 @@ impl Sidecar {
             grpc_tls: grpc_tls(config)?,
             connections,
             shared,
+            opa: Arc::new(opa),
             admin,
             activator,
             log_writer,
@@ -244,6 +248,7 @@ impl Sidecar {
             grpc_tls,
             connections,
             shared,
+            opa,
             admin,
             activator,
             log_writer,
@@ -265,6 +270,7 @@ impl Sidecar {
             tracing::info!("ready");
         });
         // The threads hold the sockets from here on: when they let go, nobody accepts.
+        let doors = Doors { shared, opa };
         let plane = threads::data(
             threads,
             &Listening {
@@ -277,7 +283,7 @@ impl Sidecar {
                 max_message_bytes,
             },
             &connections,
-            &shared,
+            &doors,
         )?;
         let mut ended = plane.ended;
         let early = tokio::select! {
@@ -296,7 +302,7 @@ impl Sidecar {
         running.stop().await;
         admin_thread.stop().await;
         // The last that can record: the serving threads have ended.
-        drop(shared);
+        drop(doors);
         if let Some(writer) = log_writer {
             let _ = tokio::task::spawn_blocking(|| writer.finish()).await;
         }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 
+use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::task::{JoinSet, LocalSet};
 use tokio_rustls::rustls::ServerConfig;
@@ -15,7 +16,7 @@ use crate::server::{
 use super::RunError;
 use super::admin::Admin;
 use super::shared::{self, Shared};
-use super::{grpc, http};
+use super::{grpc, http, opa};
 
 /// Connections that the admin listener takes at a time.
 const ADMIN_CONNECTIONS: usize = 256;
@@ -69,19 +70,26 @@ impl Listening {
     }
 }
 
+/// What the doors of a serving thread share with those of the others.
+#[derive(Clone)]
+pub(super) struct Doors {
+    pub shared: Arc<Shared>,
+    pub opa: Arc<opa::Api>,
+}
+
 /// Starts `count` serving threads on clones of the listeners.
 pub(super) fn data(
     count: usize,
     listening: &Listening,
     connections: &Connections,
-    shared: &Arc<Shared>,
+    doors: &Doors,
 ) -> Result<DataPlane, RunError> {
     let mut handles = Vec::new();
     for index in 0..count {
         let own = listening.try_clone().map_err(RunError::Thread)?;
-        let (connections, shared) = (connections.clone(), Arc::clone(shared));
+        let (connections, doors) = (connections.clone(), doors.clone());
         handles.push(spawn(format!("serve-{index}"), move || {
-            serve_data(own, connections, shared)
+            serve_data(own, connections, doors)
         })?);
     }
     Ok(DataPlane {
@@ -90,11 +98,17 @@ pub(super) fn data(
 }
 
 /// What one serving thread does: all doors, and one worker for them.
-async fn serve_data(listening: Listening, connections: Connections, shared: Arc<Shared>) -> Ended {
+async fn serve_data(listening: Listening, connections: Connections, doors: Doors) -> Ended {
+    let shared = doors.shared;
     let draining = shared.draining.clone();
     let worker = shared.worker();
     tokio::task::spawn_local(shared::release_retired(Rc::clone(&worker)));
     let http = Rc::new(http::Handler::new(Arc::clone(&shared), Rc::clone(&worker)));
+    let opa = Rc::new(opa::Handler::new(
+        Arc::clone(&shared),
+        doors.opa,
+        Rc::clone(&worker),
+    ));
     let grpc = Rc::new(grpc::Handler::new(
         shared,
         worker,
@@ -102,14 +116,23 @@ async fn serve_data(listening: Listening, connections: Connections, shared: Arc<
     ));
     let mut serving = JoinSet::new();
     for listener in listening.http {
-        let http = Rc::clone(&http);
+        let (http, opa) = (Rc::clone(&http), Rc::clone(&opa));
         serving.spawn_local(serve(
             listener,
             listening.tls.clone(),
             listening.limits,
             connections.clone(),
             draining.clone(),
-            move |request, door| Rc::clone(&http).handle(request, door),
+            move |request: ::http::Request<Incoming>, door| {
+                let (http, opa) = (Rc::clone(&http), Rc::clone(&opa));
+                async move {
+                    if opa::owns(request.uri().path()) {
+                        opa.handle(request, door).await
+                    } else {
+                        http.handle(request, door).await
+                    }
+                }
+            },
         ));
     }
     for listener in listening.grpc {

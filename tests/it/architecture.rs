@@ -89,6 +89,22 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // What every door does first.
     ("sidecar::caller", &["model", "api", "identity"]),
     (
+        "sidecar::opa",
+        &[
+            "model",
+            "engine",
+            "snapshot",
+            "api",
+            "decide",
+            "server",
+            "identity",
+            "sidecar::caller",
+            "sidecar::shared",
+            "sidecar::status",
+            "sidecar::config",
+        ],
+    ),
+    (
         "sidecar::activation",
         &[
             "model",

@@ -21,6 +21,7 @@ mod grpc;
 mod http;
 mod memory;
 mod opa;
+mod opa_api;
 mod opa_bundles;
 mod policy_cli;
 mod swap;
