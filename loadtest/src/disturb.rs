@@ -1,5 +1,6 @@
 //! What happens to the sidecar while it is measured: revisions swap, the source goes away, slow clients hang on.
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -8,10 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+
+use crate::lictor::{BundleBuilder, active_number};
 
 /// How many slow connections there are.
 const SLOW_CLIENTS: usize = 200;
+/// How long the last revision of a storm may take until it decides.
+const SWAP_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Disturbs between [`Disturber::start`] and [`Disturber::stop`].
 #[derive(Debug)]
@@ -21,22 +26,42 @@ pub struct Disturber {
     thread: Option<JoinHandle<Result<()>>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Kind {
-    /// Bundles made beforehand, in order of their numbers, and where the sidecar watches for them.
-    Swaps {
-        prepared: PathBuf,
-        watched: PathBuf,
-    },
+    Swaps(Swaps),
     Outage(Arc<AtomicBool>),
     SlowClients(SocketAddr),
 }
 
+/// New revisions, one a second.
+#[derive(Debug)]
+struct Swaps {
+    builder: BundleBuilder,
+    /// Bundles made beforehand, in order of their numbers.
+    prepared: VecDeque<PathBuf>,
+    folder: PathBuf,
+    /// Where the sidecar watches for them.
+    watched: PathBuf,
+    /// Where it says what it decides from.
+    admin: SocketAddr,
+}
+
 impl Disturber {
-    /// Moves the next file of `prepared` (by name) to `watched` every second.
+    /// Moves a new bundle to `watched` every second; made in `folder` beforehand.
     #[must_use]
-    pub fn swaps(prepared: PathBuf, watched: PathBuf) -> Self {
-        Self::of(Kind::Swaps { prepared, watched })
+    pub fn swaps(
+        builder: BundleBuilder,
+        folder: PathBuf,
+        watched: PathBuf,
+        admin: SocketAddr,
+    ) -> Self {
+        Self::of(Kind::Swaps(Swaps {
+            builder,
+            prepared: VecDeque::new(),
+            folder,
+            watched,
+            admin,
+        }))
     }
 
     /// Makes `source` stop answering.
@@ -59,6 +84,26 @@ impl Disturber {
         }
     }
 
+    /// Makes what a disturbance of this length needs.
+    ///
+    /// # Errors
+    ///
+    /// Where a bundle cannot be made.
+    pub fn prepare(&mut self, duration: Duration) -> Result<()> {
+        let Kind::Swaps(swaps) = &mut self.kind else {
+            return Ok(());
+        };
+        std::fs::create_dir_all(&swaps.folder)?;
+        while (swaps.prepared.len() as f64) < duration.as_secs_f64().ceil() {
+            let file = swaps
+                .folder
+                .join(format!("{:08}.tar.gz", swaps.builder.number + 1));
+            swaps.builder.build(&file)?;
+            swaps.prepared.push_back(file);
+        }
+        Ok(())
+    }
+
     /// Begins.
     ///
     /// # Errors
@@ -66,22 +111,29 @@ impl Disturber {
     /// Where no thread can be had.
     pub fn start(&mut self) -> Result<()> {
         self.running.store(true, Ordering::SeqCst);
-        let (kind, running) = (self.kind.clone(), Arc::clone(&self.running));
+        let running = Arc::clone(&self.running);
+        let work: Box<dyn FnOnce() -> Result<()> + Send> = match &mut self.kind {
+            Kind::Swaps(swaps) => {
+                let (files, watched) = (std::mem::take(&mut swaps.prepared), swaps.watched.clone());
+                Box::new(move || swap(&files, &watched, &running))
+            }
+            Kind::Outage(silent) => {
+                silent.store(true, Ordering::SeqCst);
+                return Ok(());
+            }
+            Kind::SlowClients(address) => {
+                let address = *address;
+                Box::new(move || trickle(address, &running))
+            }
+        };
         let thread = std::thread::Builder::new()
             .name("disturb".into())
-            .spawn(move || match kind {
-                Kind::Swaps { prepared, watched } => swap(&prepared, &watched, &running),
-                Kind::Outage(silent) => {
-                    silent.store(true, Ordering::SeqCst);
-                    Ok(())
-                }
-                Kind::SlowClients(address) => trickle(address, &running),
-            });
+            .spawn(work);
         self.thread = Some(thread.context("starting the disturbance")?);
         Ok(())
     }
 
-    /// Ends.
+    /// Ends, and waits until its last effect has come.
     ///
     /// # Errors
     ///
@@ -92,29 +144,45 @@ impl Disturber {
             silent.store(false, Ordering::SeqCst);
         }
         match self.thread.take().map(JoinHandle::join) {
-            None | Some(Ok(Ok(()))) => Ok(()),
-            Some(Ok(Err(error))) => Err(error.context("the disturbance failed")),
-            Some(Err(_)) => anyhow::bail!("the disturbance's thread panicked"),
+            None | Some(Ok(Ok(()))) => {}
+            Some(Ok(Err(error))) => return Err(error.context("the disturbance failed")),
+            Some(Err(_)) => bail!("the disturbance's thread panicked"),
+        }
+        match &self.kind {
+            Kind::Swaps(swaps) => swaps.arrived(),
+            _ => Ok(()),
         }
     }
 }
 
-fn swap(prepared: &Path, watched: &Path, running: &AtomicBool) -> Result<()> {
-    let mut next = Instant::now();
-    while running.load(Ordering::SeqCst) {
-        let mut files: Vec<PathBuf> = std::fs::read_dir(prepared)?
-            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .collect();
-        files.sort();
-        let file = files
-            .first()
-            .context("no prepared bundle is left: prepare more")?;
-        std::fs::rename(file, watched)
-            .with_context(|| format!("moving {} to {}", file.display(), watched.display()))?;
-        next += Duration::from_secs(1);
-        while Instant::now() < next && running.load(Ordering::SeqCst) {
+impl Swaps {
+    /// Waits until the last bundle decides.
+    fn arrived(&self) -> Result<()> {
+        let wanted = self.builder.number;
+        let deadline = Instant::now() + SWAP_DEADLINE;
+        loop {
+            let active = active_number(self.admin)?;
+            if active >= wanted {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("bundle {wanted} does not decide, {active} still does");
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// Puts one file a second in place, all of them: the last wait is the caller's.
+fn swap(files: &VecDeque<PathBuf>, watched: &Path, running: &AtomicBool) -> Result<()> {
+    let start = Instant::now();
+    for (file, second) in files.iter().zip(0..) {
+        let moment = start + Duration::from_secs(second);
+        while Instant::now() < moment && running.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(20));
         }
+        std::fs::rename(file, watched)
+            .with_context(|| format!("moving {} to {}", file.display(), watched.display()))?;
     }
     Ok(())
 }

@@ -1,84 +1,50 @@
 //! Sends requests and times the answers: closed loop (saturation) and open loop (a schedule).
 //!
-//! One thread, raw sockets and prepared request bytes, so that the generator costs less than what it
-//! measures. It watches its own CPU time: a run that used more than nine tenths of its core was limited by
-//! the generator and says so.
+//! One thread, sockets that never block and prepared bytes, so that the generator costs less than what it
+//! measures. It watches its own CPU time: see [`Recording::generator_busy`].
 
-use std::cell::{Cell, RefCell};
-use std::fmt;
-use std::net::{AddrParseError, SocketAddr};
-use std::path::PathBuf;
+mod address;
+mod connection;
+mod hpack;
+mod http1;
+mod http2;
+
+use std::collections::VecDeque;
 use std::rc::Rc;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use serde::Deserialize;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use anyhow::Result;
+use mio::{Events, Poll, Token};
 
 use crate::machine::ProcessReading;
 use crate::recording::Recording;
 use crate::schedule::Schedule;
 
-/// How the systems are reached; peers only ever over TCP.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
-#[serde(rename_all = "snake_case")]
-pub enum Transport {
-    #[default]
-    Tcp,
-    Unix,
-}
+use connection::{Connection, Ended};
 
-/// Where requests go.
-#[derive(Clone, Debug)]
-pub enum Address {
-    Tcp(SocketAddr),
-    Unix(PathBuf),
-}
+pub use address::{Address, Transport};
+pub use http2::Call;
 
-/// `host:port`, or a path.
-impl FromStr for Address {
-    type Err = AddrParseError;
-
-    fn from_str(text: &str) -> std::result::Result<Self, AddrParseError> {
-        if text.contains('/') {
-            Ok(Self::Unix(text.into()))
-        } else {
-            text.parse().map(Self::Tcp)
-        }
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(formatter),
-            Self::Unix(path) => path.display().fmt(formatter),
-        }
-    }
-}
-
-impl Address {
-    /// Where a system of a scenario shall listen.
-    ///
-    /// # Errors
-    ///
-    /// Where loopback has no free port.
-    pub fn free(transport: Transport, socket: PathBuf) -> Result<Self> {
-        Ok(match transport {
-            Transport::Tcp => Self::Tcp(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?),
-            Transport::Unix => Self::Unix(socket),
-        })
-    }
-}
+/// Calls that may be under way at once on one HTTP/2 connection.
+pub const MOST_STREAMS: usize = 64;
 
 /// A prepared request.
 #[derive(Clone, Debug)]
 pub struct PreparedRequest {
-    pub bytes: Vec<u8>,
-    /// Statuses that count as an answer.
+    pub wire: Wire,
+    /// HTTP statuses, or gRPC ones of a call, that count as an answer.
     pub expected: Vec<u16>,
+}
+
+/// A request's bytes.
+#[derive(Clone, Debug)]
+pub enum Wire {
+    Http1(Vec<u8>),
+    /// With how many calls are under way at once on a connection, at most [`MOST_STREAMS`].
+    Grpc {
+        call: Call,
+        streams: usize,
+    },
 }
 
 /// How requests are paced.
@@ -94,13 +60,27 @@ pub enum Pace {
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub address: Address,
+    /// Asked in turn, all over the same protocol.
     pub requests: Rc<[PreparedRequest]>,
     pub connections: usize,
     pub pace: Pace,
 }
 
+/// A request under way.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// Its place in the plan.
+    pub request: usize,
+    pub intended: Instant,
+    pub at: Instant,
+}
+
 /// How long a single answer may take before it counts as an error.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
+/// How often connections are looked through for answers that do not come.
+const SWEEP: Duration = Duration::from_millis(200);
+/// A request sent later than this after its intended moment was late.
+const LATE: Duration = Duration::from_millis(1);
 
 /// Runs a plan on this thread.
 ///
@@ -108,253 +88,255 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 ///
 /// Where no connection can be made at all.
 pub fn run(plan: &Plan) -> Result<Recording> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    tokio::task::LocalSet::new().block_on(&runtime, drive(plan))
-}
-
-async fn drive(plan: &Plan) -> Result<Recording> {
-    let mut streams = Vec::with_capacity(plan.connections);
-    for _ in 0..plan.connections {
-        streams.push(Connection::open(&plan.address).await?);
-    }
-    let shared = Rc::new(Shared {
-        plan: plan.clone(),
-        next: Cell::new(0),
-        recording: RefCell::new(Recording::default()),
-        start: Instant::now(),
-    });
+    let mut run = Run::open(plan)?;
     let own_cpu = ProcessReading::of(std::process::id())?.cpu_micros;
-    let tasks: Vec<_> = streams
-        .into_iter()
-        .map(|stream| tokio::task::spawn_local(work(Rc::clone(&shared), stream)))
-        .collect();
-    for task in tasks {
-        task.await.context("a connection's task failed")?;
-    }
-    let elapsed = shared.start.elapsed().as_secs_f64();
+    run.start = Instant::now();
+    run.drive()?;
+    let elapsed = run.start.elapsed().as_secs_f64();
     let own_cpu = ProcessReading::of(std::process::id())?.cpu_micros - own_cpu;
-    let mut recording = shared.recording.take();
+    let mut recording = run.recording;
     recording.elapsed_seconds = elapsed;
-    recording.generator_busy = own_cpu / 1e6 / elapsed;
+    // Waiting for the next moment by spinning is no work.
+    let idle = run.idle.as_secs_f64();
+    recording.generator_busy = ((own_cpu / 1e6 - idle) / elapsed).max(0.0);
     Ok(recording)
 }
 
-struct Shared {
-    plan: Plan,
-    next: Cell<u64>,
-    recording: RefCell<Recording>,
+struct Run<'p> {
+    plan: &'p Plan,
+    poll: Poll,
+    connections: Vec<Connection>,
+    /// Connections that can take a request, the one that waits longest first; as often as they can.
+    free: VecDeque<usize>,
+    next: u64,
+    recording: Recording,
     start: Instant,
+    /// Time spent looking at sockets in vain.
+    idle: Duration,
+    /// Connections that may have bytes to write.
+    dirty: Vec<usize>,
+    /// Whether any connection is broken.
+    broken: bool,
 }
 
-impl Shared {
-    /// The next request's number and intended moment; None when the run is over.
-    fn take(&self) -> Option<(u64, Instant)> {
-        let index = self.next.get();
-        let intended = match self.plan.pace {
-            Pace::Closed(duration) => {
-                let now = Instant::now();
-                (now.duration_since(self.start) < duration).then_some(now)?
-            }
-            Pace::Open(schedule) => {
-                (index < schedule.count()).then(|| self.start + schedule.intended(index))?
-            }
+impl<'p> Run<'p> {
+    fn open(plan: &'p Plan) -> Result<Self> {
+        let poll = Poll::new()?;
+        let mut run = Self {
+            plan,
+            poll,
+            connections: Vec::with_capacity(plan.connections),
+            free: VecDeque::new(),
+            next: 0,
+            recording: Recording::default(),
+            start: Instant::now(),
+            idle: Duration::ZERO,
+            dirty: Vec::new(),
+            broken: false,
         };
-        self.next.set(index + 1);
-        Some((index, intended))
-    }
-}
-
-async fn work(shared: Rc<Shared>, mut connection: Connection) {
-    let requests = Rc::clone(&shared.plan.requests);
-    while let Some((index, intended)) = shared.take() {
-        wait_until(intended).await;
-        if Instant::now().duration_since(intended) > Duration::from_millis(1) {
-            shared.recording.borrow_mut().late += 1;
+        for index in 0..plan.connections {
+            let connection = run.connect(index)?;
+            run.connections.push(connection);
+            run.dirty.push(index);
+            run.release(index);
         }
-        let request = &requests[index as usize % requests.len()];
-        if let Ok(Ok(status)) =
-            tokio::time::timeout(ANSWER_DEADLINE, connection.ask(&request.bytes)).await
-        {
-            let nanos = u64::try_from(intended.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            shared
-                .recording
-                .borrow_mut()
-                .answer(nanos, request.expected.contains(&status));
-            continue;
-        }
-        shared.recording.borrow_mut().errors += 1;
-        if let Ok(fresh) = Connection::open(&shared.plan.address).await {
-            connection = fresh;
-        } else {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-}
-
-/// Waits by yielding: the timer's resolution of a millisecond would be the latency measured.
-async fn wait_until(moment: Instant) {
-    loop {
-        let now = Instant::now();
-        if now >= moment {
-            return;
-        }
-        if moment - now > Duration::from_millis(3) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        } else {
-            tokio::task::yield_now().await;
-        }
-    }
-}
-
-enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-struct Connection {
-    stream: Stream,
-    buffer: Vec<u8>,
-}
-
-impl Connection {
-    async fn open(address: &Address) -> Result<Self> {
-        let stream = match address {
-            Address::Tcp(address) => {
-                let stream = TcpStream::connect(address)
-                    .await
-                    .with_context(|| format!("connecting to {address}"))?;
-                stream.set_nodelay(true)?;
-                Stream::Tcp(stream)
-            }
-            Address::Unix(path) => Stream::Unix(
-                UnixStream::connect(path)
-                    .await
-                    .with_context(|| format!("connecting to {}", path.display()))?,
-            ),
-        };
-        Ok(Self {
-            stream,
-            buffer: vec![0; 64 * 1024],
-        })
+        Ok(run)
     }
 
-    /// Sends a request and reads one whole answer; its status.
-    async fn ask(&mut self, request: &[u8]) -> Result<u16> {
-        match &mut self.stream {
-            Stream::Tcp(stream) => stream.write_all(request).await?,
-            Stream::Unix(stream) => stream.write_all(request).await?,
-        }
-        let mut filled = 0;
+    fn connect(&self, index: usize) -> Result<Connection> {
+        let request = &self.plan.requests[0];
+        Connection::open(
+            &self.plan.address,
+            &request.wire,
+            self.poll.registry(),
+            Token(index),
+        )
+    }
+
+    fn release(&mut self, index: usize) {
+        let places = self.connections[index].places();
+        self.free.extend(std::iter::repeat_n(index, places));
+    }
+
+    fn drive(&mut self) -> Result<()> {
+        let mut events = Events::with_capacity(1024);
+        let mut ended = Vec::new();
+        let mut swept = self.start;
         loop {
-            if filled == self.buffer.len() {
-                self.buffer.resize(filled * 2, 0);
+            let now = Instant::now();
+            let due = self.send_due(now);
+            if due.is_none() && self.underway() == 0 {
+                return Ok(());
             }
-            let free = &mut self.buffer[filled..];
-            let read = match &mut self.stream {
-                Stream::Tcp(stream) => stream.read(free).await?,
-                Stream::Unix(stream) => stream.read(free).await?,
-            };
-            if read == 0 {
-                bail!("the server closed the connection");
-            }
-            filled += read;
-            if let Some(answer) = parse(&self.buffer[..filled])? {
-                if answer.length > filled {
-                    self.read_rest(answer.length - filled).await?;
+            self.flush();
+            self.poll.poll(&mut events, Some(self.patience(due)))?;
+            for event in &events {
+                let index = event.token().0;
+                let connection = &mut self.connections[index];
+                if connection.read(&mut ended).is_err() {
+                    connection.broken = true;
+                    self.broken = true;
                 }
-                return Ok(answer.status);
+                self.dirty.push(index);
+                self.free.extend(std::iter::repeat_n(index, ended.len()));
+                for ended in ended.drain(..) {
+                    record(&mut self.recording, self.plan, &ended);
+                }
+            }
+            if events.is_empty() {
+                self.idle += now.elapsed();
+            }
+            if now.duration_since(swept) > SWEEP {
+                swept = now;
+                for connection in &mut self.connections {
+                    connection.broken |= connection.waits_since(now) > ANSWER_DEADLINE;
+                    self.broken |= connection.broken;
+                }
+            }
+            if self.broken {
+                self.mend();
             }
         }
     }
 
-    async fn read_rest(&mut self, mut left: usize) -> Result<()> {
-        while left > 0 {
-            let room = left.min(self.buffer.len());
-            let read = match &mut self.stream {
-                Stream::Tcp(stream) => stream.read(&mut self.buffer[..room]).await?,
-                Stream::Unix(stream) => stream.read(&mut self.buffer[..room]).await?,
+    fn flush(&mut self) {
+        for index in self.dirty.drain(..) {
+            let connection = &mut self.connections[index];
+            if connection.flush().is_err() {
+                connection.broken = true;
+                self.broken = true;
+            }
+        }
+    }
+
+    /// Sends all that is due while there are connections for it. The moment that the next is due; None
+    /// when the plan is done.
+    fn send_due(&mut self, now: Instant) -> Option<Instant> {
+        loop {
+            let intended = match self.plan.pace {
+                Pace::Closed(duration) => {
+                    (now.duration_since(self.start) < duration).then_some(now)?
+                }
+                Pace::Open(schedule) => (self.next < schedule.count())
+                    .then(|| self.start + schedule.intended(self.next))?,
             };
-            if read == 0 {
-                bail!("the server closed the connection");
+            if intended > now {
+                return Some(intended);
             }
-            left -= read;
+            let request = self.next as usize % self.plan.requests.len();
+            let wire = &self.plan.requests[request].wire;
+            let Some(index) = self.free.pop_front() else {
+                return Some(intended);
+            };
+            let sent = Sent {
+                request,
+                intended,
+                at: now,
+            };
+            if !self.connections[index].send(wire, sent) {
+                // The server has no room on this connection: answers bring it back.
+                self.free.push_back(index);
+                return Some(intended);
+            }
+            self.dirty.push(index);
+            if now.duration_since(intended) > LATE {
+                self.recording.late += 1;
+            }
+            self.next += 1;
         }
-        Ok(())
+    }
+
+    fn underway(&self) -> usize {
+        self.connections.iter().map(Connection::underway).sum()
+    }
+
+    /// How long to wait for answers. Looks again at once while something is due soon: a timer's
+    /// resolution would become the latency that is measured.
+    fn patience(&self, due: Option<Instant>) -> Duration {
+        const SOON: Duration = Duration::from_millis(2);
+        match due {
+            Some(due) if !self.free.is_empty() => due
+                .saturating_duration_since(Instant::now())
+                .saturating_sub(SOON)
+                .min(SWEEP),
+            _ => SWEEP,
+        }
+    }
+
+    /// Replaces connections that broke; what was under way on them are errors.
+    fn mend(&mut self) {
+        self.broken = false;
+        for index in 0..self.connections.len() {
+            if !self.connections[index].broken {
+                continue;
+            }
+            let lost = self.connections[index].underway() as u64;
+            self.recording.errors += lost;
+            self.free.retain(|free| *free != index);
+            if let Ok(fresh) = self.connect(index) {
+                self.connections[index] = fresh;
+                self.dirty.push(index);
+                self.release(index);
+            } else {
+                // Tried again at the next look; meanwhile nobody answers, and nothing is hurried.
+                self.connections[index].forget();
+                self.broken = true;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
     }
 }
 
-struct Answer {
-    status: u16,
-    /// Head and body.
-    length: usize,
-}
-
-/// The answer's head, once it is there. Bodies have a content length or none.
-fn parse(bytes: &[u8]) -> Result<Option<Answer>> {
-    let mut headers = [httparse::EMPTY_HEADER; 64];
-    let mut response = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(head) = response.parse(bytes)? else {
-        return Ok(None);
+fn record(recording: &mut Recording, plan: &Plan, ended: &Ended) {
+    let Some(status) = ended.status else {
+        recording.errors += 1;
+        return;
     };
-    let mut body = 0;
-    for header in response.headers.iter() {
-        if header.name.eq_ignore_ascii_case("content-length") {
-            body = std::str::from_utf8(header.value)?.trim().parse()?;
-        } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
-            bail!("a chunked answer: the harness measures answers with a content length");
-        }
-    }
-    Ok(Some(Answer {
-        status: response.code.context("an answer without a status")?,
-        length: head + body,
-    }))
+    let now = Instant::now();
+    let nanos =
+        |since: Instant| u64::try_from(now.duration_since(since).as_nanos()).unwrap_or(u64::MAX);
+    let expected = plan.requests[ended.sent.request].expected.contains(&status);
+    recording.answer(nanos(ended.sent.intended), nanos(ended.sent.at), expected);
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
     use super::*;
 
-    #[test]
-    fn an_answer_is_complete_with_its_body() {
-        assert!(parse(b"HTTP/1.1 200 OK\r\ncontent-le").unwrap().is_none());
-        let answer = parse(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel")
-            .unwrap()
-            .unwrap();
-        assert_eq!((answer.status, answer.length), (200, 43));
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+
+    fn plan(listener: &TcpListener, connections: usize, pace: Pace) -> Plan {
+        let request = PreparedRequest {
+            wire: Wire::Http1(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n".to_vec()),
+            expected: vec![200],
+        };
+        Plan {
+            address: Address::Tcp(listener.local_addr().unwrap()),
+            requests: vec![request].into(),
+            connections,
+            pace,
+        }
     }
 
     #[test]
     fn a_stalled_server_shows_as_latency_of_every_request_that_was_due() {
         // A server that answers nothing for 200 ms and then everything.
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let pace = Pace::Open(Schedule::constant(100.0, Duration::from_millis(300)));
+        let plan = plan(&listener, 1, pace);
         let server = std::thread::spawn(move || {
-            use std::io::{Read, Write};
             let (mut stream, _) = listener.accept().unwrap();
             std::thread::sleep(Duration::from_millis(200));
             let mut buffer = [0; 4096];
             while let Ok(read) = stream.read(&mut buffer) {
-                if read == 0
-                    || stream
-                        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-                        .is_err()
-                {
+                if read == 0 || stream.write_all(ANSWER).is_err() {
                     return;
                 }
             }
         });
-        let request = PreparedRequest {
-            bytes: b"GET / HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
-            expected: vec![200],
-        };
-        let plan = Plan {
-            address: Address::Tcp(address),
-            requests: vec![request].into(),
-            connections: 1,
-            pace: Pace::Open(Schedule::constant(100.0, Duration::from_millis(300))),
-        };
         let recording = run(&plan).unwrap();
         server.join().unwrap();
         assert_eq!(
@@ -364,5 +346,30 @@ mod tests {
         // Two thirds of the requests were due during the stall: the median of all waited for a good part of it.
         let waited = recording.latencies.value_at_quantile(0.5);
         assert!(waited > 20_000_000, "{waited} ns");
+        assert!(recording.late > 10, "{}", recording.late);
+        let served = recording.service.value_at_quantile(0.5);
+        assert!(served < waited, "once sent, an answer comes at once");
+    }
+
+    #[test]
+    fn a_connection_that_breaks_is_an_error_and_is_replaced() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let pace = Pace::Open(Schedule::constant(1000.0, Duration::from_millis(10)));
+        let plan = plan(&listener, 1, pace);
+        let server = std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            let (mut first, _) = listener.accept().unwrap();
+            let _ = first.read(&mut buffer);
+            drop(first);
+            let (mut second, _) = listener.accept().unwrap();
+            while let Ok(read) = second.read(&mut buffer) {
+                if read == 0 || second.write_all(ANSWER).is_err() {
+                    return;
+                }
+            }
+        });
+        let recording = run(&plan).unwrap();
+        server.join().unwrap();
+        assert_eq!((recording.errors, recording.answered), (1, 9));
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::generator::{Address, Pace, Plan, PreparedRequest, run as generate};
 use crate::lictor;
-use crate::scenario::{RequestSpec, Scenario};
+use crate::scenario::Scenario;
 use crate::schedule::Schedule;
 use crate::system::{System, on_path};
 
@@ -141,7 +141,7 @@ fn compare(counts: &Counts, recorded: &Counts) -> Result<()> {
 }
 
 fn scenario(scenario: &Scenario, root: &Path, arguments: &Arguments) -> Result<Count> {
-    let requests: Rc<[_]> = scenario.requests.iter().map(RequestSpec::prepare).collect();
+    let requests: Rc<[_]> = scenario.prepared();
     let run = |few: u64| -> Result<Count> {
         let scratch = tempfile::tempdir().context("making a scratch folder")?;
         let address = Address::free(scenario.transport, scratch.path().join("floor.sock"))?;

@@ -1,74 +1,33 @@
 //! The sidecar under measurement: keys, bundle and configuration made by its own commands, then started.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::RunArguments;
-use crate::disturb::{BundleSource, Disturber};
-use crate::generator::{Address, PreparedRequest};
-use crate::run::Subject;
-use crate::scenario::{Disturbance, Scenario};
+use crate::disturb::BundleSource;
+use crate::generator::{Address, PreparedRequest, Transport};
+use crate::scenario::{Disturbance, Protocol, Scenario};
 use crate::system::{System, free_port, pinned};
+
+/// The name in results.
+pub const NAME: &str = "lictor";
 
 const TENANT: &str = "load";
 
-/// Builds a scenario's bundle, starts the sidecar on it, and waits for its answer to the first request.
-///
-/// # Errors
-///
-/// Where a command of the sidecar fails, with what it said.
-pub fn start(
-    root: &Path,
-    scenario: &Scenario,
-    arguments: &RunArguments,
-    requests: Rc<[PreparedRequest]>,
-    scratch: &Path,
-) -> Result<Subject> {
-    let Prepared {
-        builder,
-        watched,
-        served,
-        address,
-        config,
-    } = prepare(root, scenario, &arguments.lictor, scratch)?;
-    let mut command = pinned(arguments.server_core, &arguments.lictor);
-    command.arg("sidecar").arg("--config").arg(config);
-    let system = System::start(
-        "lictor",
-        command,
-        address.clone(),
-        &requests[0],
-        &scratch.join("lictor.log"),
-    )?;
-    let disturber = match scenario.disturbance {
-        Disturbance::None => None,
-        Disturbance::Swaps => Some(Disturber::swaps(
-            prepare_swaps(&builder, arguments, scratch)?,
-            watched,
-        )),
-        Disturbance::Outage => served.as_ref().map(Disturber::outage),
-        Disturbance::SlowClients => match address {
-            Address::Tcp(address) => Some(Disturber::slow_clients(address)),
-            Address::Unix(_) => bail!("slow clients come over TCP"),
-        },
-    };
-    Ok(Subject {
-        system,
-        requests,
-        disturber,
-    })
-}
-
 /// All that a sidecar needs to start.
+#[derive(Debug)]
 pub struct Prepared {
-    builder: BundleBuilder,
+    pub builder: BundleBuilder,
     /// The bundle's file, where a file is the source.
-    watched: PathBuf,
-    served: Option<BundleSource>,
+    pub watched: PathBuf,
+    pub served: Option<BundleSource>,
+    /// Where it is asked.
     pub address: Address,
+    pub admin: SocketAddr,
     /// Its configuration file.
     pub config: PathBuf,
 }
@@ -84,11 +43,12 @@ pub fn prepare(
     lictor: &Path,
     scratch: &Path,
 ) -> Result<Prepared> {
-    let builder = BundleBuilder::new(lictor, scenario.policies_folder(root, scratch)?, scratch)?;
+    let folder = scenario.policies.folder(root, scratch)?;
+    let mut builder = BundleBuilder::new(lictor, folder, scratch)?;
     let source_folder = scratch.join("source");
     std::fs::create_dir_all(&source_folder)?;
     let watched = source_folder.join("bundle.tar.gz");
-    builder.build(1, &watched)?;
+    builder.build(&watched)?;
     let served = match scenario.disturbance {
         Disturbance::Outage => Some(BundleSource::serve(std::fs::read(&watched)?)?),
         _ => None,
@@ -98,40 +58,91 @@ pub fn prepare(
         |served| format!("http://{}/bundle.tar.gz", served.address),
     );
     let address = Address::free(scenario.transport, scratch.join("lictor.sock"))?;
+    let admin = SocketAddr::from(([127, 0, 0, 1], free_port()?));
     let more = scenario
         .config
         .replace("$ROOT", &root.display().to_string())
         .replace("$SCRATCH", &scratch.display().to_string());
-    let config = write_config(scratch, &builder.keyring, &source, &address, &more)?;
+    let text = format!(
+        "tenant: {TENANT}\nkeyring: {}\ncache: {{dir: {}}}\nthreads: 1\nlisteners:\n{}  admin: {{address: \"{admin}\"}}\nsources:\n  - {{name: load, url: \"{source}\", poll: 1s}}\n{more}",
+        builder.keyring.display(),
+        scratch.join("cache").display(),
+        listeners(&address, scenario.protocol)?,
+    );
+    let config = scratch.join("sidecar.yaml");
+    std::fs::write(&config, text).with_context(|| format!("writing {}", config.display()))?;
     Ok(Prepared {
         builder,
         watched,
         served,
         address,
+        admin,
         config,
     })
 }
 
-/// A bundle per second of every round, and some to spare.
-fn prepare_swaps(
-    builder: &BundleBuilder,
-    arguments: &RunArguments,
-    scratch: &Path,
-) -> Result<PathBuf> {
-    let folder = scratch.join("prepared");
-    std::fs::create_dir_all(&folder)?;
-    let count = (arguments.seconds.ceil() as u64 + 1) * arguments.rounds as u64;
-    for number in 2..=count + 1 {
-        builder.build(number, &folder.join(format!("{number:08}.tar.gz")))?;
-    }
-    Ok(folder)
+/// The listeners of the data plane: the one that is asked, at `address`.
+fn listeners(address: &Address, protocol: Protocol) -> Result<String> {
+    let at = |address: &Address| match address {
+        Address::Tcp(address) => format!("{{address: \"{address}\"}}"),
+        Address::Unix(path) => format!("{{address: null, unix: {}}}", path.display()),
+    };
+    Ok(match protocol {
+        Protocol::Http => format!("  http: {}\n  grpc: {{address: null}}\n", at(address)),
+        Protocol::Grpc { .. } => {
+            let http = Address::free(Transport::Tcp, PathBuf::new())?;
+            format!("  http: {}\n  grpc: {}\n", at(&http), at(address))
+        }
+    })
 }
 
-struct BundleBuilder {
+/// Starts the sidecar that was prepared, and waits for its answer to `probe`.
+///
+/// # Errors
+///
+/// As [`System::start`].
+pub fn start(
+    prepared: &Prepared,
+    name: &str,
+    lictor: &Path,
+    core: usize,
+    probe: &PreparedRequest,
+    scratch: &Path,
+) -> Result<System> {
+    let mut command = pinned(core, lictor);
+    command.arg("sidecar").arg("--config").arg(&prepared.config);
+    let log = scratch.join("lictor.log");
+    System::start(name, command, prepared.address.clone(), probe, &log)
+}
+
+/// The number of the bundle that decides.
+///
+/// # Errors
+///
+/// Where the sidecar does not say.
+pub fn active_number(admin: SocketAddr) -> Result<u64> {
+    let mut stream = TcpStream::connect(admin)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(b"GET /v1/status HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    let status: serde_json::Value =
+        serde_json::from_str(body).context("reading the sidecar's status")?;
+    status["bundle"]["number"]
+        .as_u64()
+        .context("the sidecar's status names no bundle")
+}
+
+/// Makes bundles of one folder, each with a higher number than the one before.
+#[derive(Debug)]
+pub struct BundleBuilder {
     lictor: PathBuf,
     policies: PathBuf,
     key: PathBuf,
     keyring: PathBuf,
+    /// Of the last bundle.
+    pub number: u64,
 }
 
 impl BundleBuilder {
@@ -149,10 +160,17 @@ impl BundleBuilder {
             policies,
             key: keys.join("bundle.key.pem"),
             keyring,
+            number: 0,
         })
     }
 
-    fn build(&self, number: u64, output: &Path) -> Result<()> {
+    /// Writes the next bundle.
+    ///
+    /// # Errors
+    ///
+    /// What `lictor bundle build` says.
+    pub fn build(&mut self, output: &Path) -> Result<()> {
+        self.number += 1;
         run(Command::new(&self.lictor)
             .args(["bundle", "build"])
             .arg(&self.policies)
@@ -160,7 +178,7 @@ impl BundleBuilder {
                 "--tenant",
                 TENANT,
                 "--number",
-                &number.to_string(),
+                &self.number.to_string(),
                 "--issued-at",
                 &now(),
                 "--kid",
@@ -182,28 +200,6 @@ fn now() -> String {
         |_| String::new(),
         |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
     )
-}
-
-fn write_config(
-    scratch: &Path,
-    keyring: &Path,
-    source: &str,
-    address: &Address,
-    more: &str,
-) -> Result<PathBuf> {
-    let path = scratch.join("sidecar.yaml");
-    let listener = match address {
-        Address::Tcp(address) => format!("{{address: \"{address}\"}}"),
-        Address::Unix(path) => format!("{{address: null, unix: {}}}", path.display()),
-    };
-    let text = format!(
-        "tenant: {TENANT}\nkeyring: {}\ncache: {{dir: {}}}\nthreads: 1\nlisteners:\n  http: {listener}\n  grpc: {{address: null}}\n  admin: {{address: \"127.0.0.1:{}\"}}\nsources:\n  - {{name: load, url: \"{source}\", poll: 1s}}\n{more}",
-        keyring.display(),
-        scratch.join("cache").display(),
-        free_port()?
-    );
-    std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
-    Ok(path)
 }
 
 fn run(command: &mut Command) -> Result<Vec<u8>> {

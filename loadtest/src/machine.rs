@@ -75,6 +75,7 @@ fn git_commit() -> String {
 pub struct CpuReading {
     total: u64,
     steal: u64,
+    busy: u64,
 }
 
 impl CpuReading {
@@ -94,9 +95,13 @@ impl CpuReading {
             .filter_map(|field| field.parse().ok())
             .collect();
         // user nice system idle iowait irq softirq steal; guest time is already inside user.
+        let field = |index: usize| fields.get(index).copied().unwrap_or(0);
+        let total = fields.iter().take(8).sum();
+        let (idle, steal) = (field(3) + field(4), field(7));
         Ok(Self {
-            total: fields.iter().take(8).sum(),
-            steal: fields.get(7).copied().unwrap_or(0),
+            total,
+            steal,
+            busy: total - idle - steal,
         })
     }
 
@@ -112,6 +117,22 @@ impl CpuReading {
     }
 }
 
+impl CpuReading {
+    /// The share of all CPU time since `earlier` that went to others than those who used `ours`, 0.0 to 1.0.
+    #[must_use]
+    pub fn others_since(&self, earlier: &Self, ours_micros: f64) -> f64 {
+        // A tick is a hundredth of a second wherever Linux reports to user space.
+        let seconds = |ticks: u64| ticks as f64 / 100.0;
+        let total = seconds(self.total.saturating_sub(earlier.total));
+        let busy = seconds(self.busy.saturating_sub(earlier.busy));
+        if total > 0.0 {
+            ((busy - ours_micros / 1e6) / total).clamp(0.0, 1.0)
+        } else {
+            0.0
+        }
+    }
+}
+
 /// CPU time of a process and its resident memory.
 #[derive(Clone, Copy, Debug)]
 pub struct ProcessReading {
@@ -121,6 +142,15 @@ pub struct ProcessReading {
 }
 
 impl ProcessReading {
+    /// Both processes together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            cpu_micros: self.cpu_micros + other.cpu_micros,
+            resident_kib: self.resident_kib + other.resident_kib,
+        }
+    }
+
     /// Reads a process (for a process's own children, sum the readings).
     ///
     /// # Errors
@@ -179,5 +209,28 @@ pub fn pin_to(core: usize) -> Result<()> {
         Ok(())
     } else {
         Err(std::io::Error::last_os_error()).with_context(|| format!("pinning to core {core}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steal_and_other_processes_are_shares_of_the_machine() {
+        let reading = |total, steal, busy| CpuReading { total, steal, busy };
+        let (earlier, now) = (reading(1000, 10, 500), reading(1400, 30, 700));
+        assert!((now.steal_since(&earlier) - 0.05).abs() < 1e-9);
+        // Two of four seconds were busy, one and a half of them ours.
+        assert!((now.others_since(&earlier, 1.5e6) - 0.125).abs() < 1e-9);
+        assert!(earlier.others_since(&earlier, 0.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn this_process_has_used_time_and_memory() {
+        let reading = ProcessReading::of(std::process::id()).unwrap();
+        assert!(reading.resident_kib > 100);
+        assert!(ProcessReading::of(u32::MAX).is_err());
+        assert!(Machine::read().cores >= 1);
     }
 }

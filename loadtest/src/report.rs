@@ -1,24 +1,100 @@
 //! Views of a result: a table on the terminal, a page with curves. The JSON is the result; these only show it.
 
+mod curves;
 mod page;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
-use crate::result::{Measurement, RunResult, ScenarioResult};
-use crate::statistics::{median, spread};
+use anyhow::{Context, Result};
+use serde::Serialize;
 
-pub use page::page;
+use crate::result::{Figure, RunResult, ScenarioResult, Settings};
+use crate::statistics::median;
+use crate::verdict::{self, Outcome, Verdict};
 
-/// Calm pairs that a CPU or throughput figure needs.
-const CALM_PAIRS: usize = 10;
-/// Calm rounds that a tail needs.
-const TAIL_ROUNDS: usize = 5;
-/// How far the floor's own tail may wander across rounds before tails say nothing.
-const TAIL_SPREAD: f64 = 0.25;
-/// A generator busier than this was the limit.
-const GENERATOR_LIMIT: f64 = 0.9;
+/// A scenario's medians over its calm rounds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    pub scenario: String,
+    pub rounds: usize,
+    pub calm: usize,
+    pub systems: Vec<SystemSummary>,
+    pub missing: BTreeMap<String, String>,
+    pub failed: Option<String>,
+}
 
-/// The terminal's summary.
+/// One system's medians; null where it has no such figure.
+#[derive(Clone, Debug, Serialize)]
+pub struct SystemSummary {
+    pub name: String,
+    pub requests_per_second: f64,
+    pub cpu_micros: f64,
+    /// CPU per request over the base's.
+    pub over_base: f64,
+    pub p50_micros: f64,
+    pub p99_micros: f64,
+    pub p999_micros: f64,
+    /// P99 from the moment of sending, of what was answered.
+    pub service_p99_micros: f64,
+    pub failures: u64,
+    pub resident_mib: f64,
+    /// Resident at the end of the first and of the last round.
+    pub resident_from_to_mib: (f64, f64),
+}
+
+/// All scenarios' medians.
+#[must_use]
+pub fn summaries(result: &RunResult) -> Vec<Summary> {
+    let each = |scenario| summary(scenario, &result.settings);
+    result.scenarios.iter().map(each).collect()
+}
+
+fn summary(scenario: &ScenarioResult, settings: &Settings) -> Summary {
+    Summary {
+        scenario: scenario.name.clone(),
+        rounds: scenario.rounds.len(),
+        calm: scenario.calm(settings).count(),
+        systems: scenario
+            .systems()
+            .iter()
+            .map(|system| system_summary(scenario, settings, system))
+            .collect(),
+        missing: scenario.missing.clone(),
+        failed: scenario.failed.clone(),
+    }
+}
+
+fn system_summary(scenario: &ScenarioResult, settings: &Settings, name: &str) -> SystemSummary {
+    let figure = |figure| median(&scenario.figures(settings, name, figure));
+    let mib = |kib: u64| kib as f64 / 1024.0;
+    let measured = || {
+        scenario
+            .rounds
+            .iter()
+            .filter_map(|round| round.systems.get(name))
+    };
+    let resident: Vec<f64> = measured().map(|it| mib(it.resident_kib)).collect();
+    SystemSummary {
+        name: name.to_owned(),
+        requests_per_second: figure(Figure::Throughput),
+        cpu_micros: figure(Figure::Cpu),
+        over_base: median(&scenario.ratios(settings, name, &scenario.base, Figure::Cpu)),
+        p50_micros: figure(Figure::P50),
+        p99_micros: figure(Figure::P99),
+        p999_micros: figure(Figure::P999),
+        service_p99_micros: figure(Figure::ServiceP99),
+        failures: scenario.failures(name),
+        resident_mib: median(&resident),
+        resident_from_to_mib: (
+            resident.first().copied().unwrap_or(f64::NAN),
+            resident.last().copied().unwrap_or(f64::NAN),
+        ),
+    }
+}
+
+/// The terminal's summary: the goals, then each scenario.
 #[must_use]
 pub fn table(result: &RunResult) -> String {
     let mut text = String::new();
@@ -28,150 +104,157 @@ pub fn table(result: &RunResult) -> String {
         "{} · {} cores · kernel {} · commit {}",
         machine.cpu, machine.cores, machine.kernel, machine.commit
     );
-    for scenario in &result.scenarios {
-        scenario_table(&mut text, scenario, result.settings.steal_limit);
+    for (name, version) in &result.settings.versions {
+        let _ = writeln!(text, "{name}: {version}");
+    }
+    goals_table(&mut text, &verdict::all(result));
+    for (scenario, summary) in result.scenarios.iter().zip(summaries(result)) {
+        scenario_table(&mut text, scenario, &summary, &result.settings);
     }
     text
 }
 
-fn scenario_table(text: &mut String, scenario: &ScenarioResult, steal_limit: f64) {
-    let calm = scenario.calm(steal_limit).count();
+fn goals_table(text: &mut String, verdicts: &[Verdict]) {
+    if verdicts.is_empty() {
+        return;
+    }
+    let title = |verdict: &Verdict| format!("{}: {}", verdict.what, verdict.figure);
+    let width = verdicts
+        .iter()
+        .map(|it| title(it).chars().count())
+        .max()
+        .unwrap_or(0);
+    let _ = writeln!(
+        text,
+        "\n{:<width$}  {:>14}  {:>8}  {:>16}  verdict",
+        "goal", "", "measured", "95 % interval"
+    );
+    for verdict in verdicts {
+        let _ = writeln!(
+            text,
+            "{:<width$}  {:>14}  {:>8}  {:>16}  {}",
+            title(verdict),
+            format!("{} {}", verdict.bound, verdict.goal),
+            number(verdict.measured, 3),
+            if verdict.figure == "errors" {
+                String::new()
+            } else {
+                let (low, high) = verdict.interval;
+                format!("{}..{}", number(low, 3), number(high, 3))
+            },
+            outcome(verdict)
+        );
+    }
+}
+
+/// A verdict in words, with its reason.
+fn outcome(verdict: &Verdict) -> String {
+    match (&verdict.reason, verdict.outcome) {
+        (Some(reason), Outcome::NotMeasurableHere) => {
+            format!("{} ({reason})", verdict.outcome.text())
+        }
+        (_, outcome) => outcome.text().to_owned(),
+    }
+}
+
+/// A dash where there is no number.
+fn number(value: f64, digits: usize) -> String {
+    if value.is_finite() {
+        format!("{value:.digits$}")
+    } else {
+        "-".into()
+    }
+}
+
+fn scenario_table(
+    text: &mut String,
+    scenario: &ScenarioResult,
+    summary: &Summary,
+    settings: &Settings,
+) {
     let _ = writeln!(text, "\n{}: {}", scenario.name, scenario.question);
-    let _ = writeln!(
-        text,
-        "{} of {} rounds were calm (steal at most {:.0} %)",
-        calm,
-        scenario.rounds.len(),
-        steal_limit * 100.0
-    );
-    let _ = writeln!(
-        text,
-        "  {:<10} {:>10} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8} {:>8}",
-        "system", "req/s", "CPU us", "/ floor", "p50 us", "p99 us", "p99.9 us", "errors", "RSS MiB"
-    );
-    for system in scenario.systems() {
-        system_row(text, scenario, &system, steal_limit);
+    let _ = writeln!(text, "  {}", rounds_line(summary, settings));
+    if let Some(failed) = &summary.failed {
+        let _ = writeln!(text, "  could not be measured to its end: {failed}");
     }
-    for (peer, reason) in &scenario.missing {
-        let _ = writeln!(text, "  {peer:<10} missing: {reason}");
+    if !summary.systems.is_empty() {
+        let _ = writeln!(
+            text,
+            "  {:<12} {:>9} {:>8} {:>7} {:>8} {:>8} {:>9} {:>10} {:>8} {:>8}",
+            "system",
+            "req/s",
+            "CPU us",
+            "/ base",
+            "p50 us",
+            "p99 us",
+            "p99.9 us",
+            "sent p99",
+            "failures",
+            "RSS MiB"
+        );
     }
-    for verdict in verdicts(scenario, steal_limit) {
-        let _ = writeln!(text, "  {verdict}");
+    for system in &summary.systems {
+        let _ = writeln!(
+            text,
+            "  {:<12} {:>9} {:>8} {:>7} {:>8} {:>8} {:>9} {:>10} {:>8} {:>8}",
+            system.name,
+            number(system.requests_per_second, 0),
+            number(system.cpu_micros, 2),
+            number(system.over_base, 2),
+            number(system.p50_micros, 0),
+            number(system.p99_micros, 0),
+            number(system.p999_micros, 0),
+            number(system.service_p99_micros, 0),
+            system.failures,
+            number(system.resident_mib, 1),
+        );
+    }
+    for line in remarks(scenario, summary, settings) {
+        let _ = writeln!(text, "  {line}");
     }
 }
 
-fn system_row(text: &mut String, scenario: &ScenarioResult, system: &str, steal_limit: f64) {
-    let figure =
-        |figure: fn(&Measurement) -> f64| median(&scenario.figures(steal_limit, system, figure));
-    let ratio = median(
-        &scenario.ratios(steal_limit, system, "floor", |measurement| {
-            measurement.cpu_micros_per_request
-        }),
-    );
-    let errors = scenario.figures(1.0, system, |measurement| {
-        (measurement.errors + measurement.open_errors) as f64
-    });
-    let _ = writeln!(
-        text,
-        "  {:<10} {:>10.0} {:>9.2} {:>9.2} {:>9.0} {:>9.0} {:>9.0} {:>8} {:>8.1}",
-        system,
-        figure(|measurement| measurement.throughput),
-        figure(|measurement| measurement.cpu_micros_per_request),
-        ratio,
-        figure(|measurement| measurement.micros_at(0.5)),
-        figure(|measurement| measurement.micros_at(0.99)),
-        figure(|measurement| measurement.micros_at(0.999)),
-        errors.iter().sum::<f64>(),
-        figure(|measurement| measurement.resident_kib as f64 / 1024.0),
-    );
+/// How many rounds count, and why others do not.
+fn rounds_line(summary: &Summary, settings: &Settings) -> String {
+    format!(
+        "{} of {} rounds count, {} were dropped (steal over {:.0} %, or other processes over {:.0} %)",
+        summary.calm,
+        summary.rounds,
+        summary.rounds - summary.calm,
+        settings.steal_limit * 100.0,
+        settings.others_limit * 100.0
+    )
 }
 
-/// What can be said about the goals, and what cannot be measured here.
-#[must_use]
-pub fn verdicts(scenario: &ScenarioResult, steal_limit: f64) -> Vec<String> {
-    let mut lines = Vec::new();
-    let limited = scenario.figures(steal_limit, "lictor", |measurement| {
-        measurement.generator_busy
-    });
-    if median(&limited) > GENERATOR_LIMIT {
-        lines.push(format!(
-            "the generator was the limit (busy {:.0} % of its core): throughput says nothing here",
-            median(&limited) * 100.0
-        ));
-    }
-    let mut judge = |label: &str,
-                     goal: Option<f64>,
-                     at_most: bool,
-                     ratios: &[f64],
-                     measurable: Result<(), String>| {
-        let Some(goal) = goal else { return };
-        let bound = if at_most { "at most" } else { "at least" };
-        let measured = median(ratios);
-        let met = if at_most {
-            measured <= goal
-        } else {
-            measured >= goal
-        };
-        lines.push(if let Err(reason) = measurable {
+/// What else a reader must know: who is missing, and whether the generator kept up.
+fn remarks(scenario: &ScenarioResult, summary: &Summary, settings: &Settings) -> Vec<String> {
+    let mut lines: Vec<String> = summary
+        .missing
+        .iter()
+        .map(|(peer, reason)| format!("{peer} is missing: {reason}"))
+        .collect();
+    let busy = median(&verdict::generator_busy(scenario, settings));
+    if busy.is_finite() {
+        lines.push(if busy > verdict::GENERATOR_LIMIT {
             format!(
-                "{label} {bound} {goal}: not measurable here ({reason}; measured {measured:.3})"
+                "the generator was the limit (at work {:.0} % of the time): throughput says nothing here",
+                busy * 100.0
             )
         } else {
             format!(
-                "{label} {bound} {goal}: {} ({measured:.3})",
-                if met { "met" } else { "NOT met" }
+                "the generator kept up (at work {:.0} % of the time at most)",
+                busy * 100.0
             )
         });
-    };
-    let cpu = scenario.ratios(steal_limit, "lictor", "floor", |measurement| {
-        measurement.cpu_micros_per_request
-    });
-    let throughput = scenario.ratios(steal_limit, "lictor", "floor", |measurement| {
-        measurement.throughput
-    });
-    let tail = scenario.ratios(steal_limit, "lictor", "floor", |measurement| {
-        measurement.micros_at(0.99)
-    });
-    let enough = || {
-        if cpu.len() >= CALM_PAIRS {
-            Ok(())
-        } else {
-            Err(format!("{} calm pairs of {CALM_PAIRS}", cpu.len()))
-        }
-    };
-    let floor_tail = scenario.figures(steal_limit, "floor", |measurement| {
-        measurement.micros_at(0.99)
-    });
-    let steady = if floor_tail.len() < TAIL_ROUNDS {
-        Err(format!("{} calm rounds of {TAIL_ROUNDS}", floor_tail.len()))
-    } else if spread(&floor_tail) <= TAIL_SPREAD {
-        Ok(())
-    } else {
-        Err(format!(
-            "the floor's own P99 wandered by {:.0} %",
-            spread(&floor_tail) * 100.0
-        ))
-    };
-    judge(
-        "CPU per request over the floor,",
-        scenario.goal_cpu,
-        true,
-        &cpu,
-        enough(),
-    );
-    judge(
-        "throughput over the floor,",
-        scenario.goal_throughput,
-        false,
-        &throughput,
-        enough(),
-    );
-    judge(
-        "P99 at half of saturation over the floor,",
-        scenario.goal_p99,
-        true,
-        &tail,
-        steady,
-    );
+    }
     lines
+}
+
+/// Writes the page.
+///
+/// # Errors
+///
+/// Where the file cannot be written.
+pub fn write_page(result: &RunResult, path: &Path) -> Result<()> {
+    std::fs::write(path, page::page(result)).with_context(|| format!("writing {}", path.display()))
 }

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use crate::generator::{PreparedRequest, Transport};
+use crate::ext_authz::{CHECK, CheckSpec};
+use crate::generator::{Call, PreparedRequest, Transport, Wire};
 
 /// One scenario file.
 #[derive(Clone, Debug, Deserialize)]
@@ -18,6 +20,9 @@ pub struct Scenario {
     pub question: String,
     /// What the sidecar decides from.
     pub policies: Policies,
+    /// What the sidecar's figures are divided by.
+    #[serde(default)]
+    pub against: Against,
     #[serde(default = "default_connections")]
     pub connections: usize,
     pub load: Load,
@@ -25,8 +30,13 @@ pub struct Scenario {
     pub disturbance: Disturbance,
     #[serde(default)]
     pub transport: Transport,
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// An Envoy with an `ext_authz` filter stands before every system: it is asked, and its time counts.
+    #[serde(default)]
+    pub behind_envoy: bool,
     /// Lines of the sidecar's configuration file beside those that every scenario has. `$ROOT` is the folder with
-    /// `policies/`, `$SCRATCH` one for files that the run leaves behind.
+    /// `policies/`, `$SCRATCH` one for files that the run leaves behind, `$UPSTREAM` a server that takes writes.
     #[serde(default)]
     pub config: String,
     /// What the sidecar is asked, in turn.
@@ -34,7 +44,7 @@ pub struct Scenario {
     /// The same question in a peer's own words, by peer: `opa`, `cerbos`.
     #[serde(default)]
     pub peers: BTreeMap<String, PeerSpec>,
-    /// The bounds that the project sets itself for this scenario, as ratios to the floor.
+    /// The bounds that the project sets itself for this scenario.
     #[serde(default)]
     pub goal: Goal,
 }
@@ -56,12 +66,49 @@ pub enum Policies {
     Validations(usize),
 }
 
+/// What a ratio is a ratio to.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Against {
+    /// A server of the same protocol that decides nothing.
+    #[default]
+    Floor,
+    /// The same sidecar while nothing disturbs it.
+    Undisturbed,
+    /// A sidecar that decides from these.
+    Policies(Policies),
+}
+
+impl Against {
+    /// The base's name in results.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::Undisturbed => "undisturbed",
+            Self::Policies(_) => "baseline",
+        }
+    }
+}
+
+/// What the sidecar and its floor are asked over.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Protocol {
+    #[default]
+    Http,
+    /// `ext_authz` over HTTP/2, with so many calls at once on a connection.
+    Grpc { streams: usize },
+}
+
 /// How hard the sidecar is driven.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub enum Load {
     /// Saturation, then latency at half of it.
     Saturation,
+    /// Only half of saturation, which is measured once, on the base.
+    Half,
     /// Three times saturation: what still gets through, and how fast.
     Overload,
     /// Half of saturation for long: does memory or latency creep?
@@ -88,22 +135,22 @@ pub enum Disturbance {
 pub struct RequestSpec {
     #[serde(default = "default_method")]
     pub method: String,
+    #[serde(default)]
     pub path: String,
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     #[serde(default)]
     pub body: Option<serde_json::Value>,
-    /// Statuses that count as an answer.
-    #[serde(default = "default_expected")]
+    /// The request that an `ext_authz` check asks about, instead of a body.
+    #[serde(default)]
+    pub check: Option<CheckSpec>,
+    /// Statuses that count as an answer: HTTP's, 200 where none is named; of gRPC 0.
+    #[serde(default)]
     pub expect: Vec<u16>,
 }
 
 fn default_method() -> String {
     "POST".into()
-}
-
-fn default_expected() -> Vec<u16> {
-    vec![200]
 }
 
 /// The same question for a peer.
@@ -115,16 +162,22 @@ pub struct PeerSpec {
     pub requests: Vec<RequestSpec>,
 }
 
-/// Bounds as ratios to the floor of the same rounds.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Bounds as ratios to the base of the same rounds.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Goal {
+    /// What the bounds are on, in the words of the table of goals.
+    pub what: String,
     /// CPU time per request, at most.
     pub cpu: Option<f64>,
     /// Throughput, at least.
     pub throughput: Option<f64>,
     /// P99 at half of saturation, at most.
     pub p99: Option<f64>,
+    /// P99.9 at half of saturation, at most.
+    pub p999: Option<f64>,
+    /// Errors and unexpected answers, at most.
+    pub errors: Option<u64>,
 }
 
 impl Scenario {
@@ -152,26 +205,31 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// The folder that the sidecar's bundle is built from; generated ones are written to `scratch`.
+    /// The requests as a system itself is asked them.
+    #[must_use]
+    pub fn prepared(&self) -> Rc<[PreparedRequest]> {
+        let requests = self.requests.iter();
+        requests.map(|it| it.prepare(self.protocol)).collect()
+    }
+}
+
+impl Policies {
+    /// The folder that a bundle is built from; generated ones are written to `scratch`.
     ///
     /// # Errors
     ///
     /// Where the folder is not there or cannot be written.
-    pub fn policies_folder(&self, root: &Path, scratch: &Path) -> Result<PathBuf> {
-        let generated = match &self.policies {
-            Policies::Folder(name) => {
+    pub fn folder(&self, root: &Path, scratch: &Path) -> Result<PathBuf> {
+        let generated = match self {
+            Self::Folder(name) => {
                 let folder = root.join("policies").join(name);
                 if !folder.is_dir() {
-                    bail!(
-                        "scenario `{}`: there is no folder {}",
-                        self.name,
-                        folder.display()
-                    );
+                    bail!("there is no folder {}", folder.display());
                 }
                 return Ok(folder);
             }
-            Policies::AccessRules { rules, roles } => access_rules(*rules, *roles),
-            Policies::Validations(count) => validation_policies(*count),
+            Self::AccessRules { rules, roles } => access_rules(*rules, *roles),
+            Self::Validations(count) => validation_policies(*count),
         };
         let folder = scratch.join("policies");
         std::fs::create_dir_all(&folder)?;
@@ -242,9 +300,41 @@ pub fn names(root: &Path) -> Result<Vec<String>> {
 }
 
 impl RequestSpec {
+    /// A `GET` without a body.
+    #[must_use]
+    pub fn get(path: &str) -> Self {
+        Self {
+            method: "GET".into(),
+            path: path.into(),
+            headers: BTreeMap::new(),
+            body: None,
+            check: None,
+            expect: Vec::new(),
+        }
+    }
+
     /// The bytes on the wire.
     #[must_use]
-    pub fn prepare(&self) -> PreparedRequest {
+    pub fn prepare(&self, protocol: Protocol) -> PreparedRequest {
+        match (protocol, &self.check) {
+            (Protocol::Grpc { streams }, Some(check)) => {
+                let call = Call::new(CHECK, &prost::Message::encode_to_vec(&check.message()));
+                self.expecting(0, Wire::Grpc { call, streams })
+            }
+            _ => self.expecting(200, Wire::Http1(self.http())),
+        }
+    }
+
+    fn expecting(&self, usual: u16, wire: Wire) -> PreparedRequest {
+        let expected = if self.expect.is_empty() {
+            vec![usual]
+        } else {
+            self.expect.clone()
+        };
+        PreparedRequest { wire, expected }
+    }
+
+    fn http(&self) -> Vec<u8> {
         let body = self
             .body
             .as_ref()
@@ -265,10 +355,7 @@ impl RequestSpec {
             let _ = write!(head, "{name}: {value}\r\n");
         }
         head.push_str("\r\n");
-        PreparedRequest {
-            bytes: [head.as_bytes(), body.as_bytes()].concat(),
-            expected: self.expect.clone(),
-        }
+        [head.as_bytes(), body.as_bytes()].concat()
     }
 }
 
@@ -287,13 +374,9 @@ mod tests {
         for name in names {
             let scenario = Scenario::read(&root(), &name).unwrap();
             let scratch = tempfile::tempdir().unwrap();
-            assert!(
-                scenario
-                    .policies_folder(&root(), scratch.path())
-                    .unwrap()
-                    .is_dir(),
-                "{name}"
-            );
+            let folder = scenario.policies.folder(&root(), scratch.path()).unwrap();
+            assert!(folder.is_dir(), "{name}");
+            assert_eq!(scenario.prepared().len(), scenario.requests.len());
         }
     }
 

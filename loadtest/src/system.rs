@@ -10,16 +10,19 @@ use anyhow::{Context, Result, bail};
 
 use crate::generator::{Address, Pace, Plan, PreparedRequest, Transport, run};
 use crate::machine::ProcessReading;
+use crate::scenario::Protocol;
 
 /// How long a server may take until it answers.
 const START_DEADLINE: Duration = Duration::from_mins(1);
 
-/// A running server; stopped when dropped.
+/// A running server, or one with others that stand before it; stopped when dropped.
 #[derive(Debug)]
 pub struct System {
     pub name: String,
     pub address: Address,
     child: Child,
+    /// What is measured together with it.
+    behind: Option<Box<System>>,
 }
 
 /// A server's command line, run on one core.
@@ -72,6 +75,7 @@ impl System {
             name: name.into(),
             address,
             child,
+            behind: None,
         };
         let deadline = Instant::now() + START_DEADLINE;
         while !system.answers(probe) {
@@ -97,6 +101,7 @@ impl System {
     pub fn start_floor(
         core: usize,
         transport: Transport,
+        protocol: Protocol,
         probe: &PreparedRequest,
         scratch: &Path,
     ) -> Result<Self> {
@@ -107,7 +112,18 @@ impl System {
             .arg("floor")
             .arg("--listen")
             .arg(address.to_string());
+        if let Protocol::Grpc { .. } = protocol {
+            command.arg("--grpc");
+        }
         Self::start("floor", command, address, probe, &scratch.join("floor.log"))
+    }
+
+    /// This system with `other` behind it: their time and memory count together.
+    #[must_use]
+    pub fn before(mut self, other: Self) -> Self {
+        self.name.clone_from(&other.name);
+        self.behind = Some(Box::new(other));
+        self
     }
 
     fn answers(&self, probe: &PreparedRequest) -> bool {
@@ -129,8 +145,12 @@ impl System {
     ///
     /// Where the server is gone.
     pub fn reading(&self) -> Result<ProcessReading> {
-        ProcessReading::of(self.child.id())
-            .with_context(|| format!("{} ended during the run", self.name))
+        let own = ProcessReading::of(self.child.id())
+            .with_context(|| format!("{} ended during the run", self.name))?;
+        match &self.behind {
+            Some(behind) => Ok(own.plus(behind.reading()?)),
+            None => Ok(own),
+        }
     }
 
     /// Asks it to end, and waits until it has.
