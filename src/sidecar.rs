@@ -137,9 +137,14 @@ impl Sidecar {
             .transpose()?;
         let callers = Arc::new(Callers::new(config.tenant_id()?, verifier));
         let (drain, draining) = drain();
-        let (log, log_writer) =
-            decision_log::Writer::start(&config.decision_log, config.tenant_id()?, &registry)?
-                .unzip();
+        let (log, log_writer) = decision_log::Writer::start(
+            settings::decision_log(config, loaded.opa.as_deref())?,
+            &reader,
+            config.limits.decision(),
+            &registry,
+            handle,
+        )?
+        .unzip();
         let shared = Arc::new(Shared {
             callers,
             reader: reader.clone(),
@@ -304,7 +309,7 @@ impl Sidecar {
         // The last that can record: the serving threads have ended.
         drop(doors);
         if let Some(writer) = log_writer {
-            let _ = tokio::task::spawn_blocking(|| writer.finish()).await;
+            writer.finish().await;
         }
         if early {
             return Err(RunError::Died);

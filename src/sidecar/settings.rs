@@ -1,6 +1,7 @@
 //! From the configuration to what the parts of the sidecar are told.
 
 mod bundles;
+mod decision_log;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use super::config::{Config, ConfigError};
 use super::forward;
 
 pub(super) use bundles::activation;
+pub(super) use decision_log::decision_log;
 
 fn archive_limits(config: &Config) -> ArchiveLimits {
     ArchiveLimits {

@@ -16,6 +16,7 @@ mod bundle_cli;
 mod cases;
 mod control_plane;
 mod crash;
+mod decision_log;
 mod forward;
 mod grpc;
 mod http;
