@@ -188,8 +188,8 @@ impl Sidecar {
             http,
             grpc,
             admin_listeners,
-            tls: http_tls(config)?,
-            grpc_tls: grpc_tls(config)?,
+            tls: http_tls(config, handle)?,
+            grpc_tls: grpc_tls(config, handle)?,
             connections,
             shared,
             opa: Arc::new(opa),
@@ -336,34 +336,29 @@ fn announce(name: &str, listeners: &[Listener]) {
     }
 }
 
-fn http_tls(config: &Config) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+fn http_tls(config: &Config, handle: &Handle) -> Result<Option<Arc<ServerConfig>>, TlsError> {
     let listener = &config.listeners.http;
-    tls(
-        listener.tls_cert_file.as_deref(),
-        listener.tls_key_file.as_deref(),
-        "http/1.1",
-    )
+    let files = settings::tls(
+        listener.tls_cert_file.as_ref(),
+        listener.tls_key_file.as_ref(),
+        listener.client_ca_file.as_ref(),
+        listener.trust_domain.as_ref(),
+    );
+    files
+        .map(|files| crate::server::tls(files, "http/1.1", handle))
+        .transpose()
 }
 
-fn grpc_tls(config: &Config) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+fn grpc_tls(config: &Config, handle: &Handle) -> Result<Option<Arc<ServerConfig>>, TlsError> {
     let listener = &config.listeners.grpc;
-    tls(
-        listener.tls_cert_file.as_deref(),
-        listener.tls_key_file.as_deref(),
-        "h2",
-    )
-}
-
-fn tls(
-    certificates: Option<&str>,
-    key: Option<&str>,
-    protocol: &str,
-) -> Result<Option<Arc<ServerConfig>>, TlsError> {
-    certificates
-        .zip(key)
-        .map(|(certificates, key)| {
-            crate::server::tls(certificates.as_ref(), key.as_ref(), protocol)
-        })
+    let files = settings::tls(
+        listener.tls_cert_file.as_ref(),
+        listener.tls_key_file.as_ref(),
+        listener.client_ca_file.as_ref(),
+        listener.trust_domain.as_ref(),
+    );
+    files
+        .map(|files| crate::server::tls(files, "h2", handle))
         .transpose()
 }
 

@@ -79,6 +79,10 @@ pub struct HttpListener {
     /// PEM files; both or none.
     pub tls_cert_file: Option<String>,
     pub tls_key_file: Option<String>,
+    /// PEM of the authorities that issue client certificates; with it every client must show one.
+    pub client_ca_file: Option<String>,
+    /// The SPIFFE trust domain of those certificates.
+    pub trust_domain: Option<String>,
     /// Plain text beyond loopback.
     pub insecure_plaintext: bool,
     /// Origins that browsers may call from.
@@ -475,6 +479,8 @@ impl Default for HttpListener {
             unix: None,
             tls_cert_file: None,
             tls_key_file: None,
+            client_ca_file: None,
+            trust_domain: None,
             insecure_plaintext: false,
             allowed_origins: Vec::new(),
         }

@@ -37,6 +37,16 @@ pub const KEYS: &[Key] = &[
         "PEM of the certificate's private key.",
     ),
     key(
+        "listeners.http.client_ca_file",
+        Kind::OptionalText,
+        "PEM of the authorities that issue client certificates; with it every client must show one.",
+    ),
+    key(
+        "listeners.http.trust_domain",
+        Kind::OptionalText,
+        "The SPIFFE trust domain of client certificates.",
+    ),
+    key(
         "listeners.http.insecure_plaintext",
         Kind::Boolean,
         "Serve plain text beyond loopback.",
@@ -65,6 +75,16 @@ pub const KEYS: &[Key] = &[
         "listeners.grpc.tls_key_file",
         Kind::OptionalText,
         "PEM of the certificate's private key.",
+    ),
+    key(
+        "listeners.grpc.client_ca_file",
+        Kind::OptionalText,
+        "PEM of the authorities that issue client certificates; with it every client must show one.",
+    ),
+    key(
+        "listeners.grpc.trust_domain",
+        Kind::OptionalText,
+        "The SPIFFE trust domain of client certificates.",
     ),
     key(
         "listeners.grpc.insecure_plaintext",
