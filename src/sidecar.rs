@@ -30,8 +30,9 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_rustls::rustls::ServerConfig;
 
-use crate::api::authzen;
+use crate::api::{authzen, policy_engine};
 use crate::identity::{IssuerError, Verifier};
+use crate::server::grpc::{Calls, DescriptorError, Health, Services};
 use crate::server::secret::{self, SecretError};
 use crate::server::{
     BindError, Bound, Connections, Drain, Ended, H2Limits, Limits, Listener, Readiness, TlsError,
@@ -68,6 +69,8 @@ pub enum BuildError {
     DecisionLog(#[from] decision_log::OpenError),
     #[error(transparent)]
     Activation(#[from] StartError),
+    #[error(transparent)]
+    Descriptors(#[from] DescriptorError),
     #[error("cannot register metrics")]
     Metrics(#[from] prometheus::Error),
 }
@@ -96,6 +99,7 @@ pub struct Sidecar {
     connections: Connections,
     shared: Arc<Shared>,
     opa: Arc<opa::Api>,
+    health: Health,
     admin: Arc<Admin>,
     activator: Arc<Activator>,
     log_writer: Option<decision_log::Writer>,
@@ -129,9 +133,17 @@ impl Sidecar {
         let forwarder = settings::forward(config)?
             .map(|settings| Forwarder::new(&settings, handle, &registry))
             .transpose()?;
-        let engine = settings::forward_grpc(config)?
-            .map(|settings| Forwarder::new(&settings, handle, &registry))
-            .transpose()?;
+        let (services, health) = Services::new(
+            Some(&[policy_engine::DESCRIPTORS]),
+            &[policy_engine::SERVICE],
+        )?;
+        let grpc_shared = shared::Grpc {
+            calls: Calls::register(&registry)?,
+            services,
+            upstream: settings::forward_grpc(config)?
+                .map(|settings| Forwarder::new(&settings, handle, &registry))
+                .transpose()?,
+        };
         let verifier = settings::identity(config)?
             .map(|settings| Verifier::new(&settings, handle))
             .transpose()?;
@@ -152,7 +164,7 @@ impl Sidecar {
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
             forwarder: forwarder.clone(),
-            engine,
+            grpc: grpc_shared,
             waiters: Semaphore::new(http::WAITERS),
             draining,
             limits: config.limits,
@@ -193,6 +205,7 @@ impl Sidecar {
             connections,
             shared,
             opa: Arc::new(opa),
+            health,
             admin,
             activator,
             log_writer,
@@ -254,6 +267,7 @@ impl Sidecar {
             connections,
             shared,
             opa,
+            health,
             admin,
             activator,
             log_writer,
@@ -267,6 +281,11 @@ impl Sidecar {
         activator.boot().await;
         let running = activator.spawn(&Handle::current());
         let _ = admin.sync.set(running.sync.clone());
+        tokio::spawn(grpc::tell_health(
+            health,
+            shared.reader.clone(),
+            shared.draining.clone(),
+        ));
         let reader = shared.reader.clone();
         let latch = readiness.clone();
         let ready = tokio::spawn(async move {

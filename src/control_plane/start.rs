@@ -143,7 +143,10 @@ pub(super) async fn build(config: Config) -> Result<ControlPlane, ControlPlaneEr
         identity,
         anonymous_reads: config.anonymous_reads,
     });
-    let (services, health) = Services::new(Some(&[policy_engine::DESCRIPTORS]), &[grpc::SERVICE])?;
+    let (services, health) = Services::new(
+        Some(&[policy_engine::DESCRIPTORS]),
+        &[policy_engine::SERVICE],
+    )?;
     let engine = Engine::new(grpc::Parts {
         registry: registry.clone(),
         gate: Arc::clone(&gate),

@@ -84,6 +84,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "sidecar::clock",
             "sidecar::metrics",
             "sidecar::shared",
+            "wire",
+            "sidecar::forward",
         ],
     ),
     // What every door does first.

@@ -25,5 +25,6 @@ mod opa;
 mod opa_api;
 mod opa_bundles;
 mod policy_cli;
+mod policy_engine;
 mod swap;
 mod up;
