@@ -6,11 +6,13 @@
 pub mod authzen;
 mod code;
 pub mod decision;
+pub mod ext_authz;
 pub mod json;
 pub mod ofrep;
 pub mod opa;
 pub mod policy_engine;
 mod problem;
+pub mod protobuf;
 
 pub use code::ErrorCode;
 pub use problem::{PROBLEM_JSON, Problem, ProblemItem};

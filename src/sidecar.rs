@@ -11,6 +11,7 @@ pub mod caller;
 pub mod clock;
 pub mod config;
 mod decision_log;
+pub mod ext_authz;
 pub mod forward;
 mod grpc;
 mod http;
@@ -30,9 +31,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_rustls::rustls::ServerConfig;
 
-use crate::api::{authzen, policy_engine};
+use crate::api::authzen;
 use crate::identity::{IssuerError, Verifier};
-use crate::server::grpc::{Calls, DescriptorError, Health, Services};
 use crate::server::secret::{self, SecretError};
 use crate::server::{
     BindError, Bound, Connections, Drain, Ended, H2Limits, Limits, Listener, Readiness, TlsError,
@@ -56,6 +56,8 @@ pub enum BuildError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
+    ExtAuthz(#[from] ext_authz::SettingsError),
+    #[error(transparent)]
     Bind(#[from] BindError),
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -69,8 +71,6 @@ pub enum BuildError {
     DecisionLog(#[from] decision_log::OpenError),
     #[error(transparent)]
     Activation(#[from] StartError),
-    #[error(transparent)]
-    Descriptors(#[from] DescriptorError),
     #[error("cannot register metrics")]
     Metrics(#[from] prometheus::Error),
 }
@@ -99,7 +99,6 @@ pub struct Sidecar {
     connections: Connections,
     shared: Arc<Shared>,
     opa: Arc<opa::Api>,
-    health: Health,
     admin: Arc<Admin>,
     activator: Arc<Activator>,
     log_writer: Option<decision_log::Writer>,
@@ -133,30 +132,17 @@ impl Sidecar {
         let forwarder = settings::forward(config)?
             .map(|settings| Forwarder::new(&settings, handle, &registry))
             .transpose()?;
-        let (services, health) = Services::new(
-            Some(&[policy_engine::DESCRIPTORS]),
-            &[policy_engine::SERVICE],
-        )?;
-        let grpc_shared = shared::Grpc {
-            calls: Calls::register(&registry)?,
-            services,
-            upstream: settings::forward_grpc(config)?
-                .map(|settings| Forwarder::new(&settings, handle, &registry))
-                .transpose()?,
-        };
+        let engine = settings::forward_grpc(config)?
+            .map(|settings| Forwarder::new(&settings, handle, &registry))
+            .transpose()?;
         let verifier = settings::identity(config)?
             .map(|settings| Verifier::new(&settings, handle))
             .transpose()?;
         let callers = Arc::new(Callers::new(config.tenant_id()?, verifier));
         let (drain, draining) = drain();
-        let (log, log_writer) = decision_log::Writer::start(
-            settings::decision_log(config, loaded.opa.as_deref())?,
-            &reader,
-            config.limits.decision(),
-            &registry,
-            handle,
-        )?
-        .unzip();
+        let (log, log_writer) =
+            decision_log::Writer::start(&config.decision_log, config.tenant_id()?, &registry)?
+                .unzip();
         let shared = Arc::new(Shared {
             callers,
             reader: reader.clone(),
@@ -164,13 +150,14 @@ impl Sidecar {
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
             forwarder: forwarder.clone(),
-            grpc: grpc_shared,
+            engine,
             waiters: Semaphore::new(http::WAITERS),
             draining,
             limits: config.limits,
             allowed_origins: config.listeners.http.allowed_origins.clone(),
             when_no_policy: config.access.when_no_policy,
             fail_open_access: config.fail_open.contains(&FailOpen::Access),
+            ext_authz: ext_authz::Settings::new(&config.ext_authz)?,
             metadata: metadata(config),
             decision_log: log,
         });
@@ -200,12 +187,11 @@ impl Sidecar {
             http,
             grpc,
             admin_listeners,
-            tls: http_tls(config, handle)?,
-            grpc_tls: grpc_tls(config, handle)?,
+            tls: http_tls(config)?,
+            grpc_tls: grpc_tls(config)?,
             connections,
             shared,
             opa: Arc::new(opa),
-            health,
             admin,
             activator,
             log_writer,
@@ -267,7 +253,6 @@ impl Sidecar {
             connections,
             shared,
             opa,
-            health,
             admin,
             activator,
             log_writer,
@@ -281,11 +266,6 @@ impl Sidecar {
         activator.boot().await;
         let running = activator.spawn(&Handle::current());
         let _ = admin.sync.set(running.sync.clone());
-        tokio::spawn(grpc::tell_health(
-            health,
-            shared.reader.clone(),
-            shared.draining.clone(),
-        ));
         let reader = shared.reader.clone();
         let latch = readiness.clone();
         let ready = tokio::spawn(async move {
@@ -328,7 +308,7 @@ impl Sidecar {
         // The last that can record: the serving threads have ended.
         drop(doors);
         if let Some(writer) = log_writer {
-            writer.finish().await;
+            let _ = tokio::task::spawn_blocking(|| writer.finish()).await;
         }
         if early {
             return Err(RunError::Died);
@@ -355,29 +335,34 @@ fn announce(name: &str, listeners: &[Listener]) {
     }
 }
 
-fn http_tls(config: &Config, handle: &Handle) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+fn http_tls(config: &Config) -> Result<Option<Arc<ServerConfig>>, TlsError> {
     let listener = &config.listeners.http;
-    let files = settings::tls(
-        listener.tls_cert_file.as_ref(),
-        listener.tls_key_file.as_ref(),
-        listener.client_ca_file.as_ref(),
-        listener.trust_domain.as_ref(),
-    );
-    files
-        .map(|files| crate::server::tls(files, "http/1.1", handle))
-        .transpose()
+    tls(
+        listener.tls_cert_file.as_deref(),
+        listener.tls_key_file.as_deref(),
+        "http/1.1",
+    )
 }
 
-fn grpc_tls(config: &Config, handle: &Handle) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+fn grpc_tls(config: &Config) -> Result<Option<Arc<ServerConfig>>, TlsError> {
     let listener = &config.listeners.grpc;
-    let files = settings::tls(
-        listener.tls_cert_file.as_ref(),
-        listener.tls_key_file.as_ref(),
-        listener.client_ca_file.as_ref(),
-        listener.trust_domain.as_ref(),
-    );
-    files
-        .map(|files| crate::server::tls(files, "h2", handle))
+    tls(
+        listener.tls_cert_file.as_deref(),
+        listener.tls_key_file.as_deref(),
+        "h2",
+    )
+}
+
+fn tls(
+    certificates: Option<&str>,
+    key: Option<&str>,
+    protocol: &str,
+) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+    certificates
+        .zip(key)
+        .map(|(certificates, key)| {
+            crate::server::tls(certificates.as_ref(), key.as_ref(), protocol)
+        })
         .transpose()
 }
 

@@ -124,9 +124,10 @@ mod tests {
             body: None,
             source: None,
             destination: None,
-            tls: None,
-            extensions: None,
+            sni: None,
+            extensions: &[],
             metadata: None,
+            key: None,
         };
         assert_eq!(
             parsed(Input::Http(&request)),

@@ -25,6 +25,17 @@ pub enum Ambiguity {
 }
 
 impl Ambiguity {
+    /// Every one.
+    pub const ALL: [Self; 7] = [
+        Self::DotSegment,
+        Self::Backslash,
+        Self::DoubleSlash,
+        Self::EncodedSlash,
+        Self::EncodedBackslash,
+        Self::EncodedNul,
+        Self::Semicolon,
+    ];
+
     /// The name by which configuration allows it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -42,7 +42,7 @@ use crate::model::{Access, Consumption, PolicyId, Validation, VariantAnswer};
 pub use compile::{CompileErrors, Compiler};
 pub use question::{
     AccessRequest, Content, Context, DuplicateMembers, EvaluateError, HttpAccess, HttpHeader,
-    HttpRequest, Limits, TestCount, TestFailure,
+    HttpPeer, HttpRequest, Limits, TestCount, TestFailure,
 };
 pub use scratch::Scratch;
 pub use variant::Flag;
@@ -71,8 +71,6 @@ pub struct Program {
     access_slots: AccessSlots,
     consumption_slots: consumption::ConsumptionSlots,
     variant_slots: variant::VariantSlots,
-    /// `source.principal`: the key of an HTTP request.
-    principal: Slot,
     /// `input.client_id` and `input.provider_id`: the key of a validation.
     client: [Slot; 2],
     /// Whether validations are found by index; not so only where the index itself is tested.

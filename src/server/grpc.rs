@@ -10,7 +10,7 @@ mod reply;
 mod services;
 
 pub use body::Body;
-pub use message::{Deadline, Limits, read};
+pub use message::{Deadline, Limits, PREFIX, answer, frame, read};
 pub use messages::Counted;
 pub use metrics::{Call, Calls, Kind, Method};
 pub use reply::{Reply, decode};

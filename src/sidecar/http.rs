@@ -7,6 +7,7 @@ mod asked;
 mod authzen;
 mod content;
 mod error;
+mod ext_authz;
 mod ofrep;
 mod reply;
 mod revision;
@@ -72,10 +73,7 @@ impl Call<'_> {
             duplicates: DuplicateMembers::Refuse,
             explain: self.explain,
             origin: Origin {
-                subject: self
-                    .claims
-                    .as_ref()
-                    .map_or(self.origin.subject, |claims| &claims.subject),
+                subject: self.claims.as_ref().map_or("", |claims| &claims.subject),
                 ..self.origin
             },
         }
@@ -138,11 +136,17 @@ impl Handler {
         request: Request<Incoming>,
         door: &Door,
     ) -> Response<Body> {
-        if let Err(failure) = self.admit(&request, door) {
+        if let Err(failure) = self.admit(route, &request, door) {
             return self.refuse(route, request, failure, None);
         }
         match route {
             Route::Forward => self.forward(route, request).await,
+            Route::ExtAuthz => {
+                let response = ext_authz::answer(self, request).await;
+                let metrics = &self.shared.metrics;
+                metrics.answered(route.index(), response.status());
+                response
+            }
             Route::Content(policy) => content::answer(self, route, policy, request).await,
             _ => {
                 let (head, incoming) = request.into_parts();
@@ -156,7 +160,6 @@ impl Handler {
                         .get(TRACEPARENT)
                         .map_or(b"", |value| value.as_bytes()),
                     peer: door.peer,
-                    subject: door.peer_id.as_deref().unwrap_or_default(),
                     ..Origin::UNKNOWN
                 };
                 let result = self.decide(route, &head, incoming, origin).await;
@@ -166,13 +169,17 @@ impl Handler {
     }
 
     /// What is asked of every request, whatever its route.
-    fn admit(&self, request: &Request<Incoming>, door: &Door) -> Result<(), Failure> {
+    fn admit(&self, route: Route, request: &Request<Incoming>, door: &Door) -> Result<(), Failure> {
         let uri = request.uri();
         let length = uri.path_and_query().map_or(0, |path| path.as_str().len());
         if length > self.shared.limits.uri_bytes {
             let limit = self.shared.limits.uri_bytes;
             let detail = format!("the URI is longer than {limit} bytes");
             return Err(Failure::new(ErrorCode::UriTooLong, detail));
+        }
+        if route == Route::ExtAuthz {
+            // These are the headers of the request that is asked about.
+            return Ok(());
         }
         let loopback = matches!(&door.bound, Bound::Tcp(address) if address.ip().is_loopback());
         guard::check(
@@ -231,9 +238,11 @@ impl Handler {
             Route::Evaluations => authzen::evaluations(&call).await,
             Route::Flag => ofrep::flag(&call, head.uri.path()),
             Route::Flags => ofrep::flags(&call, &head.headers),
-            Route::Metadata | Route::Content(_) | Route::Forward | Route::None => {
-                Err(Failure::new(ErrorCode::NotFound, ""))
-            }
+            Route::Metadata
+            | Route::Content(_)
+            | Route::Forward
+            | Route::ExtAuthz
+            | Route::None => Err(Failure::new(ErrorCode::NotFound, "")),
         }
     }
 

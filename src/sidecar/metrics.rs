@@ -1,6 +1,8 @@
 //! What the sidecar counts of decisions and requests. Every counter is resolved ahead: on the way of a decision there
 //! is no label look-up, only atomic additions.
 
+mod checks;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus::core::Collector;
@@ -12,6 +14,8 @@ use prometheus::{
 use crate::api::ErrorCode;
 use crate::decide::{Kind, Observer, Outcome};
 
+pub use checks::{Check, Checks};
+
 /// Fine enough to tell microseconds apart.
 const DECISION_BUCKETS: &[f64] = &[
     0.000_001, 0.000_002, 0.000_005, 0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_25, 0.000_5,
@@ -20,7 +24,7 @@ const DECISION_BUCKETS: &[f64] = &[
 /// Words of `result` that the policy engine's dashboards know, by [`Outcome`].
 const RESULTS: [&str; 3] = ["compliant", "non_compliant", "error"];
 /// Routes as metrics name them, by `Route`.
-const ROUTES: [&str; 12] = [
+const ROUTES: [&str; 13] = [
     "validate",
     "access_check",
     "consumption_validate",
@@ -33,6 +37,7 @@ const ROUTES: [&str; 12] = [
     "none",
     "ofrep_flag",
     "ofrep_flags",
+    "ext_authz",
 ];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -44,9 +49,10 @@ pub struct Metrics {
     validations: [IntCounter; 3],
     validation_durations: [Histogram; 3],
     panics: [IntCounter; 7],
-    requests: [[IntCounter; 5]; 12],
+    requests: [[IntCounter; 5]; 13],
     problems: Vec<IntCounter>,
     failed_open: IntCounterVec,
+    pub checks: Checks,
     connections: IntGauge,
     /// Panics whose message was logged lately: a policy that panics on every request must not fill the log.
     logged_panics: AtomicU64,
@@ -132,6 +138,7 @@ impl Metrics {
                 .map(|code| problems.with_label_values(&[code.as_str()]))
                 .collect(),
             failed_open,
+            checks: Checks::register(registry)?,
             connections: gauge(
                 registry,
                 "lictor_connections",

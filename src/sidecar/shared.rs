@@ -11,12 +11,12 @@ use tokio::sync::Semaphore;
 use crate::decide::{Observer, Worker};
 use crate::decision_log::Log;
 use crate::server::Draining;
-use crate::server::grpc::{Calls, Services};
 use crate::snapshot::Reader;
 
 use super::caller::Callers;
 use super::clock::Clock;
 use super::config::{LimitsConfig, WhenNoPolicy};
+use super::ext_authz;
 use super::forward::Forwarder;
 use super::metrics::Metrics;
 use super::status::Status;
@@ -31,26 +31,23 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// None where no upstream is configured.
     pub forwarder: Option<Forwarder>,
-    pub grpc: Grpc,
+    /// None where no upstream for gRPC is configured.
+    #[expect(
+        dead_code,
+        reason = "the policy engine's service will send its calls by it"
+    )]
+    pub engine: Option<Forwarder>,
     pub waiters: Semaphore,
     pub draining: Draining,
     pub limits: LimitsConfig,
     pub allowed_origins: Vec<String>,
     pub when_no_policy: WhenNoPolicy,
     pub fail_open_access: bool,
+    pub ext_authz: ext_authz::Settings,
     /// The AuthZEN metadata, where it is configured.
     pub metadata: Option<Bytes>,
     /// None where decisions are not recorded.
     pub decision_log: Option<Log>,
-}
-
-/// What the gRPC listeners have beside that.
-#[derive(Debug)]
-pub struct Grpc {
-    pub calls: Calls,
-    pub services: Services,
-    /// Where policies are kept; None where no upstream for gRPC is configured.
-    pub upstream: Option<Forwarder>,
 }
 
 impl Shared {

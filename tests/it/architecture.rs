@@ -66,6 +66,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "sidecar::clock",
             "sidecar::metrics",
             "sidecar::shared",
+            "sidecar::ext_authz",
         ],
     ),
     (
@@ -84,12 +85,24 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "sidecar::clock",
             "sidecar::metrics",
             "sidecar::shared",
-            "wire",
-            "sidecar::forward",
+            "sidecar::ext_authz",
         ],
     ),
     // What every door does first.
     ("sidecar::caller", &["model", "api", "identity"]),
+    // What Envoy asks, whatever its door.
+    (
+        "sidecar::ext_authz",
+        &[
+            "model",
+            "engine",
+            "api",
+            "decide",
+            "identity",
+            "sidecar::caller",
+            "sidecar::config",
+        ],
+    ),
     (
         "sidecar::opa",
         &[

@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod engine;
+pub mod envoy;
 pub mod grpc;
 mod http;
 pub mod idp;

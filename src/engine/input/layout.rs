@@ -82,6 +82,12 @@ impl Layout {
         self.nodes.is_empty()
     }
 
+    /// Whether the whole value at `slot` is kept.
+    #[must_use]
+    pub fn keeps(&self, slot: Slot) -> bool {
+        self.node(slot).value
+    }
+
     /// The slot of member `name` of the value at `parent`, where someone reads it.
     pub(super) fn find(&self, parent: Slot, name: &str) -> Option<Slot> {
         self.node(parent).find(&Name::new(name.as_bytes()))

@@ -132,8 +132,44 @@ impl<'a> Slots<'a> {
         self.spread(layout, slot, value);
     }
 
+    /// Sets an object that did not come as JSON at `slot`: as a whole where someone keeps it, else `member` is called for
+    /// each name that is read, with its slot.
+    pub fn set_members(
+        &self,
+        layout: &Layout,
+        slot: Slot,
+        whole: impl FnOnce() -> Value<'a>,
+        mut member: impl FnMut(&str, Slot),
+    ) {
+        if layout.keeps(slot) {
+            self.spread(layout, slot, whole());
+            return;
+        }
+        self.put(slot, Entry::Object);
+        for (name, child) in layout.children(slot) {
+            member(name, Slot(*child));
+        }
+    }
+
+    /// As [`Slots::fill`], for a slot that held nothing before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Slots::fill`].
+    pub fn fill_at(
+        &self,
+        layout: &Layout,
+        slot: Slot,
+        text: &'a [u8],
+        max_depth: usize,
+        duplicates: DuplicateMembers,
+    ) -> Result<(), InputError> {
+        let text = utf8(text)?;
+        Scanner::new(text, (layout, self), self.arena, max_depth, duplicates).document(slot)
+    }
+
     /// Puts `value` at `slot` and its members at the slots below.
-    pub(super) fn spread(&self, layout: &Layout, slot: Slot, value: Value<'a>) {
+    pub fn spread(&self, layout: &Layout, slot: Slot, value: Value<'a>) {
         self.put(slot, Entry::Value(value));
         let Some(map) = value.as_map() else { return };
         for (name, child) in layout.children(slot) {

@@ -96,6 +96,27 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Names the variant of every Experiment that this request is in: what is routed by them need not be decided by them.
+    pub fn name_experiments(&mut self) -> Result<(), EvaluateError> {
+        for index in 0..self.program.experiments.count() as u32 {
+            let Assigned::In(variant, _) = self.assigned(index)? else {
+                continue;
+            };
+            let experiment = self.program.experiments.explicit(index);
+            let named = &mut self.assignments.named;
+            if !named
+                .iter()
+                .any(|known| known.experiment == &*experiment.name)
+            {
+                named.push(Assignment {
+                    experiment: &experiment.name,
+                    variant: experiment.variant_name(variant),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// The variant of the experiment that a policy is in; None = not in it.
     fn variant_of(&mut self, choice: &'a Choice) -> Result<Option<usize>, EvaluateError> {
         match choice.which {

@@ -100,7 +100,6 @@ impl Compiler {
         let access_slots = AccessSlots::new(&mut layout);
         let consumption_slots = ConsumptionSlots::new(&mut layout);
         let variant_slots = super::variant::VariantSlots::new(&mut layout);
-        let principal = layout.slot(Root::Source, &["principal"]);
         let client = ["client_id", "provider_id"].map(|name| layout.slot(Root::Input, &[name]));
         let mut build = Build {
             program: Program {
@@ -120,7 +119,6 @@ impl Compiler {
                 access_slots,
                 consumption_slots,
                 variant_slots,
-                principal,
                 client,
                 indexed: self.indexed,
             },

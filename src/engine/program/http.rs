@@ -151,6 +151,7 @@ impl Program {
                 answer.access.allowed = true;
                 answer.status = 200;
                 answer.access.reason = reason(&matched.rule, Effect::Allow);
+                run.name_experiments()?;
             } else {
                 // What the rule wanted to send along cannot be sent: then the request cannot be let through either.
                 answer.access.reason = AccessReason::Requirement {

@@ -4,25 +4,21 @@ use bumpalo::collections::String as BumpString;
 use bumpalo::collections::Vec as BumpVec;
 
 use crate::engine::Value;
-use crate::engine::input::Root;
-use crate::engine::value::quote_json;
+use crate::engine::input::{Layout, Root, Slot};
+use crate::engine::value::{quote_json, write_json};
 
 use super::run::Run;
-use super::{EvaluateError, HttpRequest};
+use super::{EvaluateError, HttpPeer, HttpRequest};
 
 impl HttpRequest<'_> {
     /// Bytes of everything in it.
     pub(super) fn size(&self) -> usize {
+        let peers = [self.source, self.destination];
+        let labels = peers.iter().flatten().flat_map(|peer| peer.labels);
         let pairs = self.query.iter().chain(self.headers);
+        let pairs = pairs.chain(self.extensions).chain(labels);
         let texts = [self.method, self.path, self.host, self.scheme];
-        let parts = [
-            self.body,
-            self.source,
-            self.destination,
-            self.tls,
-            self.extensions,
-            self.metadata,
-        ];
+        let parts = [self.body, self.metadata];
         pairs
             .map(|(name, value)| name.len() + value.len())
             .sum::<usize>()
@@ -38,27 +34,172 @@ impl<'a> Run<'a> {
         if request.size() > limit {
             return Err(EvaluateError::TooLarge { limit });
         }
-        self.fill(Root::Http, self.http_object(request))?;
-        for (root, text) in [
+        self.set_http(request)?;
+        for (root, peer) in [
             (Root::Source, request.source),
             (Root::Destination, request.destination),
-            (Root::Tls, request.tls),
-            (Root::Extensions, request.extensions),
-            (Root::Metadata, request.metadata),
         ] {
-            if let Some(text) = text {
-                self.fill(root, text)?;
+            if let Some(peer) = peer {
+                self.set_peer(root, &peer);
             }
         }
-        if let Some(Value::String(principal)) = self.slots().get(self.program.principal) {
-            self.assignments.key = Some(principal);
+        if let Some(sni) = request.sni {
+            let pair = self.arena.alloc([("sni", sni)]);
+            self.set_pairs(Layout::root(Root::Tls), pair, Repeated::Last);
+        }
+        if !request.extensions.is_empty() {
+            let slot = Layout::root(Root::Extensions);
+            self.set_pairs(slot, request.extensions, Repeated::Last);
+        }
+        if let Some(text) = request.metadata {
+            self.fill(Root::Metadata, text)?;
+        }
+        self.assignments.key = request.key.filter(|key| !key.is_empty());
+        if let Some(key) = self.assignments.key {
+            let layout = &self.program.layout;
+            self.slots()
+                .set(layout, Root::Subject, &["id"], Value::String(key));
         }
         let mut roles = BumpVec::new_in(self.arena);
         self.claimed_roles(&mut roles);
         Ok(roles.into_bump_slice())
     }
 
-    fn http_object(&self, request: &HttpRequest<'_>) -> &'a [u8] {
+    /// Sets what is read of the request, straight from it.
+    fn set_http(&self, request: &HttpRequest<'a>) -> Result<(), EvaluateError> {
+        let layout = &self.program.layout;
+        let root = Layout::root(Root::Http);
+        if layout.keeps(root) {
+            return self.fill(Root::Http, self.http_object(request));
+        }
+        let mut body = None;
+        let slots = self.slots();
+        let none = || Value::Null;
+        slots.set_members(layout, root, none, |name, slot| match name {
+            "method" => slots.spread(layout, slot, Value::String(request.method)),
+            "path" => slots.spread(layout, slot, Value::String(request.path)),
+            "host" => slots.spread(layout, slot, Value::String(request.host)),
+            "scheme" => slots.spread(layout, slot, Value::String(request.scheme)),
+            "query" => self.set_pairs(slot, request.query, Repeated::List),
+            "headers" => self.set_pairs(slot, request.headers, Repeated::Commas),
+            "body" => body = Some(slot),
+            _ => {}
+        });
+        if let (Some(slot), Some(text)) = (body, request.body) {
+            let (depth, duplicates) = (self.context.limits.input_depth, self.context.duplicates);
+            slots.fill_at(layout, slot, text, depth, duplicates)?;
+        }
+        Ok(())
+    }
+
+    fn set_peer(&self, root: Root, peer: &HttpPeer<'a>) {
+        let layout = &self.program.layout;
+        let slots = self.slots();
+        let texts = [
+            ("principal", peer.principal),
+            ("service", peer.service),
+            ("address", peer.address),
+        ];
+        let text = |name: &str| {
+            let (_, text) = texts.iter().find(|(candidate, _)| *candidate == name)?;
+            (!text.is_empty()).then_some(Value::String(text))
+        };
+        let port = peer.port.map(|port| Value::Int(i64::from(port)));
+        let whole = || {
+            let mut entries = BumpVec::new_in(self.arena);
+            for (name, _) in &texts {
+                entries.extend(text(name).map(|value| (Value::String(name), value)));
+            }
+            entries.extend(port.map(|port| (Value::String("port"), port)));
+            if !peer.labels.is_empty() {
+                let labels = self.map(peer.labels, Repeated::Last);
+                entries.push((Value::String("labels"), labels));
+            }
+            Value::Map(entries.into_bump_slice())
+        };
+        slots.set_members(layout, Layout::root(root), whole, |name, slot| match name {
+            "port" => {
+                if let Some(port) = port {
+                    slots.spread(layout, slot, port);
+                }
+            }
+            "labels" if !peer.labels.is_empty() => {
+                self.set_pairs(slot, peer.labels, Repeated::Last);
+            }
+            name => {
+                if let Some(value) = text(name) {
+                    slots.spread(layout, slot, value);
+                }
+            }
+        });
+    }
+
+    /// Sets an object of texts: of the names that are read, or of all where the whole is kept.
+    fn set_pairs(&self, slot: Slot, pairs: &'a [(&'a str, &'a str)], repeated: Repeated) {
+        let layout = &self.program.layout;
+        let slots = self.slots();
+        let whole = || self.map(pairs, repeated);
+        slots.set_members(layout, slot, whole, |name, slot| {
+            let mut values = pairs.iter().filter(|(candidate, _)| *candidate == name);
+            if let Some((_, first)) = values.next() {
+                let values = values.map(|(_, value)| *value);
+                let value = self.under_one_name(first, values, repeated);
+                slots.spread(layout, slot, value);
+            }
+        });
+    }
+
+    /// All values under one name as one.
+    fn under_one_name(
+        &self,
+        first: &'a str,
+        more: impl Iterator<Item = &'a str>,
+        repeated: Repeated,
+    ) -> Value<'a> {
+        let mut more = more.peekable();
+        if more.peek().is_none() {
+            return Value::String(first);
+        }
+        match repeated {
+            Repeated::Last => Value::String(more.last().unwrap_or(first)),
+            Repeated::List => {
+                let mut list = BumpVec::new_in(self.arena);
+                list.push(Value::String(first));
+                list.extend(more.map(Value::String));
+                Value::List(list.into_bump_slice())
+            }
+            Repeated::Commas => {
+                let mut text = BumpString::from_str_in(first, self.arena);
+                for value in more {
+                    text.push_str(", ");
+                    text.push_str(value);
+                }
+                Value::String(text.into_bump_str())
+            }
+        }
+    }
+
+    /// Pairs as a map with distinct names.
+    fn map(&self, pairs: &'a [(&'a str, &'a str)], repeated: Repeated) -> Value<'a> {
+        // Grouped by name through a sorted list of positions: pairs come from outside, and may be many.
+        let mut order = BumpVec::from_iter_in(0..pairs.len(), self.arena);
+        order.sort_unstable_by_key(|index| (pairs.get(*index).map(|(name, _)| *name), *index));
+        let named = order.iter().filter_map(|index| pairs.get(*index)).copied();
+        let mut named = named.peekable();
+        let mut entries = BumpVec::new_in(self.arena);
+        while let Some((name, first)) = named.next() {
+            let mut values = BumpVec::new_in(self.arena);
+            while let Some((_, value)) = named.next_if(|(next, _)| *next == name) {
+                values.push(value);
+            }
+            let value = self.under_one_name(first, values.into_iter(), repeated);
+            entries.push((Value::String(name), value));
+        }
+        Value::Map(entries.into_bump_slice())
+    }
+
+    /// JSON text of the whole request, for policies that keep it as a whole.
+    fn http_object(&self, request: &HttpRequest<'a>) -> &'a [u8] {
         let mut out = BumpString::with_capacity_in(request.size() + 128, self.arena);
         for (name, text) in [
             ("{\"method\":", request.method),
@@ -69,10 +210,14 @@ impl<'a> Run<'a> {
             out.push_str(name);
             quote(&mut out, text);
         }
-        out.push_str(",\"query\":");
-        merged(&mut out, request.query, Repeated::List);
-        out.push_str(",\"headers\":");
-        merged(&mut out, request.headers, Repeated::Commas);
+        for (name, pairs, repeated) in [
+            (",\"query\":", request.query, Repeated::List),
+            (",\"headers\":", request.headers, Repeated::Commas),
+        ] {
+            out.push_str(name);
+            // Writing to memory does not fail.
+            let _ = write_json(&mut out, &self.map(pairs, repeated));
+        }
         if let Some(body) = request.body.and_then(|body| std::str::from_utf8(body).ok()) {
             out.push_str(",\"body\":");
             out.push_str(body);
@@ -103,50 +248,11 @@ enum Repeated {
     List,
     /// One text, as HTTP joins header lines.
     Commas,
+    /// The last one counts.
+    Last,
 }
 
 fn quote(out: &mut BumpString<'_>, text: &str) {
     // Writing to memory does not fail.
     let _ = quote_json(out, text);
-}
-
-fn merged(out: &mut BumpString<'_>, pairs: &[(&str, &str)], repeated: Repeated) {
-    // Grouped by name through a sorted list of positions: pairs come from outside, and may be many.
-    let mut order = BumpVec::from_iter_in(0..pairs.len(), out.bump());
-    order.sort_unstable_by_key(|index| (pairs.get(*index).map(|(name, _)| *name), *index));
-    let named = order.iter().filter_map(|index| pairs.get(*index)).copied();
-    let mut named = named.peekable();
-    let mut first = true;
-    out.push('{');
-    while let Some((name, value)) = named.next() {
-        out.push_str(if first { "" } else { "," });
-        first = false;
-        quote(out, name);
-        out.push(':');
-        let mut values = BumpVec::new_in(out.bump());
-        values.push(value);
-        while let Some((_, value)) = named.next_if(|(next, _)| *next == name) {
-            values.push(value);
-        }
-        match (values.as_slice(), repeated) {
-            ([single], _) => quote(out, single),
-            (several, Repeated::Commas) => {
-                let mut text = BumpString::new_in(out.bump());
-                for (index, value) in several.iter().enumerate() {
-                    text.push_str(if index > 0 { ", " } else { "" });
-                    text.push_str(value);
-                }
-                quote(out, &text);
-            }
-            (several, Repeated::List) => {
-                out.push('[');
-                for (index, value) in several.iter().enumerate() {
-                    out.push_str(if index > 0 { "," } else { "" });
-                    quote(out, value);
-                }
-                out.push(']');
-            }
-        }
-    }
-    out.push('}');
 }

@@ -100,12 +100,27 @@ pub struct HttpRequest<'a> {
     pub scheme: &'a str,
     /// JSON text of a parsed body.
     pub body: Option<&'a [u8]>,
-    /// JSON text of a further root each, where Envoy sent them.
-    pub source: Option<&'a [u8]>,
-    pub destination: Option<&'a [u8]>,
-    pub tls: Option<&'a [u8]>,
-    pub extensions: Option<&'a [u8]>,
+    /// Both ends of the connection, where Envoy sent them.
+    pub source: Option<HttpPeer<'a>>,
+    pub destination: Option<HttpPeer<'a>>,
+    /// The server name of the TLS session.
+    pub sni: Option<&'a str>,
+    /// Envoy's context extensions; the last of a name counts.
+    pub extensions: &'a [(&'a str, &'a str)],
+    /// JSON text.
     pub metadata: Option<&'a [u8]>,
+    /// What experiments assign variants by; None or empty = nothing is assigned.
+    pub key: Option<&'a str>,
+}
+
+/// One end of a connection. What is empty is absent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HttpPeer<'a> {
+    pub principal: &'a str,
+    pub service: &'a str,
+    pub address: &'a str,
+    pub port: Option<u32>,
+    pub labels: &'a [(&'a str, &'a str)],
 }
 
 /// A header to send.

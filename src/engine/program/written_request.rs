@@ -76,9 +76,10 @@ impl WrittenRequest {
             body: self.body.as_deref().map(str::as_bytes),
             source: None,
             destination: None,
-            tls: None,
-            extensions: None,
+            sni: None,
+            extensions: &[],
             metadata: None,
+            key: None,
         }
     }
 }

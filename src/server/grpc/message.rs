@@ -2,16 +2,23 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName};
+use bytes::{BufMut as _, Bytes};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use tonic::Status;
 
 use crate::server::body::{self, BodyError};
 
-/// Before each message: whether it is compressed, and its length.
-const PREFIX: usize = 5;
+use super::body::Body;
 
+/// Before each message: whether it is compressed, and its length.
+pub const PREFIX: usize = 5;
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+const OK: HeaderValue = HeaderValue::from_static("0");
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
 /// Bounds of a request message.
 #[derive(Clone, Copy, Debug)]
@@ -69,9 +76,7 @@ impl Deadline {
         }
     }
 
-    /// How long the caller still waits; None = for ever.
-    #[must_use]
-    pub fn left(self) -> Option<Duration> {
+    fn left(self) -> Option<Duration> {
         self.0
             .map(|end| end.saturating_duration_since(Instant::now()))
     }
@@ -155,6 +160,28 @@ fn unframed(mut bytes: Bytes, limit: usize) -> Result<Bytes, Status> {
     }
 }
 
+/// Puts the prefix of a message into its first [`PREFIX`] bytes, which were left free.
+pub fn frame(message: &mut [u8]) {
+    let length = message.len().saturating_sub(PREFIX) as u32;
+    if let Some(mut prefix) = message.get_mut(..PREFIX) {
+        prefix.put_u8(0);
+        prefix.put_u32(length);
+    }
+}
+
+/// The answer of a call that went well: a framed message.
+#[must_use]
+pub fn answer(framed: Vec<u8>) -> Response<Body> {
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert(GRPC_STATUS, OK);
+    let mut response = Response::new(Body::Whole {
+        message: Some(framed.into()),
+        trailers: Some(Box::new(trailers)),
+    });
+    response.headers_mut().insert(CONTENT_TYPE, GRPC);
+    response
+}
+
 #[cfg(test)]
 mod tests {
     use tonic::Code;
@@ -198,5 +225,13 @@ mod tests {
         assert_eq!(unframe(b"\x01\0\0\0\x02ab"), Err(Code::Unimplemented));
         assert_eq!(unframe(b"\0\0\0\0\x05abcde"), Err(Code::ResourceExhausted));
         assert_eq!(unframe(b"\0\xff\xff\xff\xff"), Err(Code::ResourceExhausted));
+    }
+
+    #[test]
+    fn what_is_framed_is_read_back() {
+        let mut message = vec![0; PREFIX];
+        message.extend_from_slice(b"abc");
+        frame(&mut message);
+        assert_eq!(unframed(message.into(), 4).unwrap(), "abc");
     }
 }

@@ -53,8 +53,7 @@ impl From<WireError> for ForwardError {
 
 impl ForwardError {
     /// The word for it.
-    #[must_use]
-    pub const fn code(&self) -> ErrorCode {
+    pub(super) const fn code(&self) -> ErrorCode {
         match self {
             Self::Busy | Self::BreakerOpen(_) | Self::Unreachable(_) => {
                 ErrorCode::UpstreamUnavailable

@@ -6,6 +6,8 @@ use crate::api::authzen::{EVALUATION, EVALUATIONS, WELL_KNOWN};
 use crate::api::ofrep::FLAGS;
 use crate::model::PolicyId;
 
+use super::ext_authz;
+
 /// A call of the main listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
@@ -20,6 +22,7 @@ pub(super) enum Route {
     Flag,
     Flags,
     Forward,
+    ExtAuthz,
     None,
 }
 
@@ -48,6 +51,7 @@ impl Route {
             Self::None => 9,
             Self::Flag => 10,
             Self::Flags => 11,
+            Self::ExtAuthz => 12,
         }
     }
 
@@ -83,6 +87,7 @@ pub(super) fn route(method: &Method, path: &str) -> Routed {
         EVALUATION => (Route::Evaluation, Method::POST, "POST"),
         EVALUATIONS => (Route::Evaluations, Method::POST, "POST"),
         WELL_KNOWN => (Route::Metadata, Method::GET, "GET"),
+        _ if is_check(path) => return Routed::To(Route::ExtAuthz),
         _ => match path.strip_prefix(FLAGS) {
             Some("" | "/") => (Route::Flags, Method::POST, "POST"),
             Some(key) if key.starts_with('/') => (Route::Flag, Method::POST, "POST"),
@@ -94,6 +99,12 @@ pub(super) fn route(method: &Method, path: &str) -> Routed {
     } else {
         Routed::Elsehow(allow)
     }
+}
+
+/// A request that Envoy holds back, whatever its method.
+fn is_check(path: &str) -> bool {
+    path.strip_prefix(ext_authz::PREFIX)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn below_api(method: &Method, path: &str) -> Routed {

@@ -82,9 +82,10 @@ fn ask(
         body: None,
         source: None,
         destination: None,
-        tls: None,
-        extensions: None,
+        sni: None,
+        extensions: &[],
         metadata: None,
+        key: None,
     };
     let answer = program.http(&request, &context, &scratch).unwrap();
     assert_eq!(answer.access.allowed, answer.status == 200);

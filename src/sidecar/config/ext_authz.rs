@@ -1,0 +1,57 @@
+//! The settings of Envoy's external authorization.
+
+use serde::{Deserialize, Serialize};
+
+/// How requests that Envoy holds back are decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExtAuthzConfig {
+    /// The Rego document that decides, such as `envoy/authz/allow`; None = the HTTP rules of access policies.
+    pub path: Option<String>,
+    /// Every decision is answered with a yes; what it was is in the dynamic metadata.
+    pub dry_run: bool,
+    /// Bodies are not looked into.
+    pub skip_request_body_parse: bool,
+    pub undefined: Undefined,
+    pub append: Append,
+    /// What experiments assign variants by: `source.principal`, `source.address`, `http.headers.NAME`,
+    /// `http.query.NAME` or `jwt.CLAIM`.
+    pub key: String,
+    /// What a path may hold although servers read it differently.
+    pub allow_ambiguous: Vec<String>,
+}
+
+/// What a Rego document that is undefined means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Undefined {
+    /// No decision, as OPA's plugin has it: Envoy's failure mode applies.
+    #[default]
+    Error,
+    Deny,
+}
+
+/// How headers of a Rego decision say whether they replace or add.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Append {
+    /// In both fields: the first of a name replaces, further ones add.
+    #[default]
+    Both,
+    /// Not at all, as OPA's plugin leaves it.
+    Unset,
+}
+
+impl Default for ExtAuthzConfig {
+    fn default() -> Self {
+        Self {
+            path: None,
+            dry_run: false,
+            skip_request_body_parse: false,
+            undefined: Undefined::default(),
+            append: Append::default(),
+            key: "source.principal".to_owned(),
+            allow_ambiguous: Vec::new(),
+        }
+    }
+}
