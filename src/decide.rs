@@ -188,6 +188,12 @@ impl Worker {
         self
     }
 
+    /// Whether anybody looks at what [`Self::record_result`] is given.
+    #[must_use]
+    pub const fn is_recorded(&self) -> bool {
+        self.recorder.is_some()
+    }
+
     /// Completes the record of the last decision with what was answered, as JSON text.
     pub fn record_result(&mut self, result: &[u8]) {
         if let Some(recorder) = &mut self.recorder {

@@ -19,4 +19,4 @@ pub use file_state::FileState;
 pub use h2::{H2Limits, serve_h2};
 pub use listen::{Accepting, BindError, Bound, Listener, Stream};
 pub use serve::{Connections, Door, Ended, Limits, serve};
-pub use tls::{TlsError, tls};
+pub use tls::{ClientFiles, TlsError, TlsFiles, tls};

@@ -31,8 +31,9 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_rustls::rustls::ServerConfig;
 
-use crate::api::authzen;
+use crate::api::{authzen, policy_engine};
 use crate::identity::{IssuerError, Verifier};
+use crate::server::grpc::{Calls, DescriptorError, Health, Services};
 use crate::server::secret::{self, SecretError};
 use crate::server::{
     BindError, Bound, Connections, Drain, Ended, H2Limits, Limits, Listener, Readiness, TlsError,
@@ -71,6 +72,8 @@ pub enum BuildError {
     DecisionLog(#[from] decision_log::OpenError),
     #[error(transparent)]
     Activation(#[from] StartError),
+    #[error(transparent)]
+    Descriptors(#[from] DescriptorError),
     #[error("cannot register metrics")]
     Metrics(#[from] prometheus::Error),
 }
@@ -99,6 +102,7 @@ pub struct Sidecar {
     connections: Connections,
     shared: Arc<Shared>,
     opa: Arc<opa::Api>,
+    health: Health,
     admin: Arc<Admin>,
     activator: Arc<Activator>,
     log_writer: Option<decision_log::Writer>,
@@ -132,17 +136,30 @@ impl Sidecar {
         let forwarder = settings::forward(config)?
             .map(|settings| Forwarder::new(&settings, handle, &registry))
             .transpose()?;
-        let engine = settings::forward_grpc(config)?
-            .map(|settings| Forwarder::new(&settings, handle, &registry))
-            .transpose()?;
+        let (services, health) = Services::new(
+            Some(&[policy_engine::DESCRIPTORS]),
+            &[policy_engine::SERVICE],
+        )?;
+        let grpc_shared = shared::Grpc {
+            calls: Calls::register(&registry)?,
+            services,
+            upstream: settings::forward_grpc(config)?
+                .map(|settings| Forwarder::new(&settings, handle, &registry))
+                .transpose()?,
+        };
         let verifier = settings::identity(config)?
             .map(|settings| Verifier::new(&settings, handle))
             .transpose()?;
         let callers = Arc::new(Callers::new(config.tenant_id()?, verifier));
         let (drain, draining) = drain();
-        let (log, log_writer) =
-            decision_log::Writer::start(&config.decision_log, config.tenant_id()?, &registry)?
-                .unzip();
+        let (log, log_writer) = decision_log::Writer::start(
+            settings::decision_log(config, loaded.opa.as_deref())?,
+            &reader,
+            config.limits.decision(),
+            &registry,
+            handle,
+        )?
+        .unzip();
         let shared = Arc::new(Shared {
             callers,
             reader: reader.clone(),
@@ -150,7 +167,7 @@ impl Sidecar {
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
             forwarder: forwarder.clone(),
-            engine,
+            grpc: grpc_shared,
             waiters: Semaphore::new(http::WAITERS),
             draining,
             limits: config.limits,
@@ -187,11 +204,12 @@ impl Sidecar {
             http,
             grpc,
             admin_listeners,
-            tls: http_tls(config)?,
-            grpc_tls: grpc_tls(config)?,
+            tls: http_tls(config, handle)?,
+            grpc_tls: grpc_tls(config, handle)?,
             connections,
             shared,
             opa: Arc::new(opa),
+            health,
             admin,
             activator,
             log_writer,
@@ -253,6 +271,7 @@ impl Sidecar {
             connections,
             shared,
             opa,
+            health,
             admin,
             activator,
             log_writer,
@@ -266,6 +285,11 @@ impl Sidecar {
         activator.boot().await;
         let running = activator.spawn(&Handle::current());
         let _ = admin.sync.set(running.sync.clone());
+        tokio::spawn(grpc::tell_health(
+            health,
+            shared.reader.clone(),
+            shared.draining.clone(),
+        ));
         let reader = shared.reader.clone();
         let latch = readiness.clone();
         let ready = tokio::spawn(async move {
@@ -308,7 +332,7 @@ impl Sidecar {
         // The last that can record: the serving threads have ended.
         drop(doors);
         if let Some(writer) = log_writer {
-            let _ = tokio::task::spawn_blocking(|| writer.finish()).await;
+            writer.finish().await;
         }
         if early {
             return Err(RunError::Died);
@@ -335,34 +359,29 @@ fn announce(name: &str, listeners: &[Listener]) {
     }
 }
 
-fn http_tls(config: &Config) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+fn http_tls(config: &Config, handle: &Handle) -> Result<Option<Arc<ServerConfig>>, TlsError> {
     let listener = &config.listeners.http;
-    tls(
-        listener.tls_cert_file.as_deref(),
-        listener.tls_key_file.as_deref(),
-        "http/1.1",
-    )
+    let files = settings::tls(
+        listener.tls_cert_file.as_ref(),
+        listener.tls_key_file.as_ref(),
+        listener.client_ca_file.as_ref(),
+        listener.trust_domain.as_ref(),
+    );
+    files
+        .map(|files| crate::server::tls(files, "http/1.1", handle))
+        .transpose()
 }
 
-fn grpc_tls(config: &Config) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+fn grpc_tls(config: &Config, handle: &Handle) -> Result<Option<Arc<ServerConfig>>, TlsError> {
     let listener = &config.listeners.grpc;
-    tls(
-        listener.tls_cert_file.as_deref(),
-        listener.tls_key_file.as_deref(),
-        "h2",
-    )
-}
-
-fn tls(
-    certificates: Option<&str>,
-    key: Option<&str>,
-    protocol: &str,
-) -> Result<Option<Arc<ServerConfig>>, TlsError> {
-    certificates
-        .zip(key)
-        .map(|(certificates, key)| {
-            crate::server::tls(certificates.as_ref(), key.as_ref(), protocol)
-        })
+    let files = settings::tls(
+        listener.tls_cert_file.as_ref(),
+        listener.tls_key_file.as_ref(),
+        listener.client_ca_file.as_ref(),
+        listener.trust_domain.as_ref(),
+    );
+    files
+        .map(|files| crate::server::tls(files, "h2", handle))
         .transpose()
 }
 

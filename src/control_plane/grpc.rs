@@ -14,13 +14,12 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tonic::Status;
 
+use crate::api::policy_engine::{self, SERVICE};
 use crate::control_plane::config::Limits;
 use crate::control_plane::gate::Gate;
 use crate::control_plane::registry::Registry;
 use crate::server::grpc::{self, Body, Call, Calls, Deadline, Method, Reply, Services};
 
-/// The one service that is ours.
-pub const SERVICE: &str = "policyengine.v1.PolicyEngineService";
 const REQUEST_ID: &str = "x-request-id";
 const LONGEST_REQUEST_ID: usize = 128;
 
@@ -51,7 +50,7 @@ impl std::ops::Deref for Engine {
 /// What a method works with.
 struct Asked {
     headers: HeaderMap,
-    path: &'static str,
+    method: &'static str,
     message: Bytes,
 }
 
@@ -81,13 +80,13 @@ impl Engine {
                     .answer(grpc::unimplemented(path)),
             };
         }
-        let Some((path, method)) = method(path) else {
+        let Some(name) = policy_engine::method(path) else {
             let call = self.calls.start(Method::UNKNOWN);
             return call.answer(grpc::unimplemented(path));
         };
-        let call = self.calls.start(method);
+        let call = self.calls.start(Method::unary(SERVICE, name));
         let id = request_id(request.headers());
-        let mut response = match self.call(&call, path, method.name, request).await {
+        let mut response = match self.call(&call, name, request).await {
             Ok(reply) => reply.into_response(),
             Err(status) => status.into_http(),
         };
@@ -98,8 +97,7 @@ impl Engine {
     async fn call(
         &self,
         call: &Call,
-        path: &'static str,
-        name: &str,
+        name: &'static str,
         request: Request<Incoming>,
     ) -> Result<Reply, Status> {
         let (head, body) = request.into_parts();
@@ -111,7 +109,7 @@ impl Engine {
         let asked = Asked {
             message: grpc::read(call.receive(body), limits, deadline).await?,
             headers: head.headers,
-            path,
+            method: name,
         };
         deadline
             .within(async {
@@ -133,50 +131,6 @@ impl Engine {
 
 /// Bytes of a message, in both directions, as clients of the original expect.
 pub const MAX_MESSAGE_BYTES: usize = 10 * 1024 * 1024;
-
-/// The methods of the service, by path.
-const METHODS: [(&str, Method); 9] = [
-    (
-        "/policyengine.v1.PolicyEngineService/ValidateService",
-        Method::unary(SERVICE, "ValidateService"),
-    ),
-    (
-        "/policyengine.v1.PolicyEngineService/CheckAccess",
-        Method::unary(SERVICE, "CheckAccess"),
-    ),
-    (
-        "/policyengine.v1.PolicyEngineService/ValidateConsumption",
-        Method::unary(SERVICE, "ValidateConsumption"),
-    ),
-    (
-        "/policyengine.v1.PolicyEngineService/GetPolicy",
-        Method::unary(SERVICE, "GetPolicy"),
-    ),
-    (
-        "/policyengine.v1.PolicyEngineService/ListPolicies",
-        Method::unary(SERVICE, "ListPolicies"),
-    ),
-    (
-        "/policyengine.v1.PolicyEngineService/CreatePolicy",
-        Method::unary(SERVICE, "CreatePolicy"),
-    ),
-    (
-        "/policyengine.v1.PolicyEngineService/UpdatePolicy",
-        Method::unary(SERVICE, "UpdatePolicy"),
-    ),
-    (
-        "/policyengine.v1.PolicyEngineService/DeletePolicy",
-        Method::unary(SERVICE, "DeletePolicy"),
-    ),
-    (
-        "/policyengine.v1.PolicyEngineService/HealthCheck",
-        Method::unary(SERVICE, "HealthCheck"),
-    ),
-];
-
-fn method(path: &str) -> Option<(&'static str, Method)> {
-    METHODS.into_iter().find(|(known, _)| *known == path)
-}
 
 /// The caller's id, where it is one; else a new one.
 fn request_id(headers: &HeaderMap) -> HeaderValue {

@@ -14,7 +14,7 @@ use crate::identity::{self, IssuerError, Verifier};
 use crate::model::TenantId;
 use crate::server::grpc::{Calls, DescriptorError, Services};
 use crate::server::secret::{self, SecretError};
-use crate::server::{self, BindError, Listener, TlsError};
+use crate::server::{self, BindError, Listener, TlsError, TlsFiles};
 
 use super::access::{Access, AccessError};
 use super::board::Board;
@@ -26,7 +26,7 @@ use super::publish::{Maker, Worker};
 use super::registry::{ContentKey, Registry, Stamping};
 use super::store::sqlite::{bundles, numbers};
 use super::store::{Store, StoreError};
-use super::{Authentication, Config, ControlPlane, GrpcDoor};
+use super::{Authentication, Config, ControlPlane, GrpcDoor, Tls};
 
 const DATABASE: &str = "control-plane.db";
 /// Seconds that the clocks of token issuers may differ from ours.
@@ -102,12 +102,12 @@ pub(super) async fn build(config: Config) -> Result<ControlPlane, ControlPlaneEr
     let tls = config
         .tls
         .as_ref()
-        .map(|tls| server::tls(&tls.certificate_file, &tls.key_file, "http/1.1"))
+        .map(|tls| server::tls(files(tls), "http/1.1", &Handle::current()))
         .transpose()?;
     let grpc_tls = config
         .tls
         .as_ref()
-        .map(|tls| server::tls(&tls.certificate_file, &tls.key_file, "h2"))
+        .map(|tls| server::tls(files(tls), "h2", &Handle::current()))
         .transpose()?;
     let access = Access::compile()?;
     let metrics = Metrics::new()?;
@@ -143,7 +143,10 @@ pub(super) async fn build(config: Config) -> Result<ControlPlane, ControlPlaneEr
         identity,
         anonymous_reads: config.anonymous_reads,
     });
-    let (services, health) = Services::new(Some(&[policy_engine::DESCRIPTORS]), &[grpc::SERVICE])?;
+    let (services, health) = Services::new(
+        Some(&[policy_engine::DESCRIPTORS]),
+        &[policy_engine::SERVICE],
+    )?;
     let engine = Engine::new(grpc::Parts {
         registry: registry.clone(),
         gate: Arc::clone(&gate),
@@ -267,6 +270,14 @@ fn identity(config: &Config) -> Result<Identity, ControlPlaneError> {
                 &Handle::current(),
             )?))
         }
+    }
+}
+
+fn files(tls: &Tls) -> TlsFiles {
+    TlsFiles {
+        certificates: tls.certificate_file.clone(),
+        key: tls.key_file.clone(),
+        clients: None,
     }
 }
 

@@ -85,18 +85,24 @@ where
         move |stream, door| {
             let (handler, tls, draining) = (handler.clone(), tls.clone(), life.clone());
             async move {
-                let service = move |request| handler(request, Rc::clone(&door));
+                let through = |door: Rc<Door>| {
+                    let handler = handler.clone();
+                    move |request| handler(request, Rc::clone(&door))
+                };
                 match (stream, tls) {
                     (Stream::Unix(stream), _) => {
-                        connection(stream, limits, draining, service).await;
+                        connection(stream, limits, draining, through(door)).await;
                     }
                     (Stream::Tcp(stream), None) => {
-                        connection(stream, limits, draining, service).await;
+                        connection(stream, limits, draining, through(door)).await;
                     }
                     (Stream::Tcp(stream), Some(tls)) => {
                         let handshake = tls.accept(stream);
                         match tokio::time::timeout(limits.handshake_timeout, handshake).await {
-                            Ok(Ok(stream)) => connection(stream, limits, draining, service).await,
+                            Ok(Ok(stream)) => {
+                                let door = door.shown(stream.get_ref().1);
+                                connection(stream, limits, draining, through(door)).await;
+                            }
                             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
                             Err(_) => tracing::debug!("TLS handshake took too long"),
                         }

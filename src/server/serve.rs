@@ -21,6 +21,7 @@ use tokio_rustls::rustls::ServerConfig;
 use super::body::Body;
 use super::drain::Draining;
 use super::listen::{Bound, Listener, Stream};
+use super::tls;
 
 /// The answer to a request whose head did not arrive in time.
 const HEAD_TIMEOUT: &[u8] =
@@ -87,6 +88,22 @@ pub struct Door {
     pub bound: Bound,
     /// The other end of the connection, where that is an address.
     pub peer: Option<SocketAddr>,
+    /// The SPIFFE id of the client's certificate, where the listener asks for one.
+    pub peer_id: Option<Rc<str>>,
+}
+
+impl Door {
+    /// The same door, once the client has shown its certificate.
+    pub(super) fn shown(self: Rc<Self>, connection: &rustls::ServerConnection) -> Rc<Self> {
+        match tls::peer_id(connection) {
+            None => self,
+            Some(id) => Rc::new(Self {
+                bound: self.bound.clone(),
+                peer: self.peer,
+                peer_id: Some(id),
+            }),
+        }
+    }
 }
 
 /// Serves HTTP/1.1 on the current thread's `LocalSet` until the drain ends it.
@@ -115,8 +132,7 @@ where
         draining,
         move |stream, door| {
             let (handler, tls, draining) = (handler.clone(), tls.clone(), life.clone());
-            let service = move |request| handler(request, Rc::clone(&door));
-            connect(stream, tls, limits, draining, service)
+            connect(stream, tls, limits, draining, door, handler)
         },
     )
     .await
@@ -146,7 +162,11 @@ where
                 let Some(open) = connections.enter() else {
                     continue;
                 };
-                let door = Door { bound: bound.clone(), peer };
+                let door = Door {
+                    bound: bound.clone(),
+                    peer,
+                    peer_id: None,
+                };
                 let connection = connect(stream, Rc::new(door));
                 running.spawn_local(async move {
                     connection.await;
@@ -173,17 +193,25 @@ async fn connect<H, F>(
     tls: Option<TlsAcceptor>,
     limits: Limits,
     draining: Draining,
-    service: H,
+    door: Rc<Door>,
+    handler: H,
 ) where
-    H: Fn(Request<Incoming>) -> F,
+    H: Fn(Request<Incoming>, Rc<Door>) -> F,
     F: Future<Output = Response<Body>>,
 {
+    let through = |door: Rc<Door>| {
+        let handler = &handler;
+        move |request| handler(request, Rc::clone(&door))
+    };
     match (stream, tls) {
-        (Stream::Unix(stream), _) => connection(stream, limits, draining, service).await,
-        (Stream::Tcp(stream), None) => connection(stream, limits, draining, service).await,
+        (Stream::Unix(stream), _) => connection(stream, limits, draining, through(door)).await,
+        (Stream::Tcp(stream), None) => connection(stream, limits, draining, through(door)).await,
         (Stream::Tcp(stream), Some(tls)) => {
             match tokio::time::timeout(limits.header_timeout, tls.accept(stream)).await {
-                Ok(Ok(stream)) => connection(stream, limits, draining, service).await,
+                Ok(Ok(stream)) => {
+                    let door = door.shown(stream.get_ref().1);
+                    connection(stream, limits, draining, through(door)).await;
+                }
                 Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
                 Err(_) => tracing::debug!("TLS handshake took too long"),
             }

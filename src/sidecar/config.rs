@@ -82,6 +82,10 @@ pub struct HttpListener {
     /// PEM files; both or none.
     pub tls_cert_file: Option<String>,
     pub tls_key_file: Option<String>,
+    /// PEM of the authorities that issue client certificates; with it every client must show one.
+    pub client_ca_file: Option<String>,
+    /// The SPIFFE trust domain of those certificates.
+    pub trust_domain: Option<String>,
     /// Plain text beyond loopback.
     pub insecure_plaintext: bool,
     /// Origins that browsers may call from.
@@ -338,6 +342,51 @@ pub struct DecisionLogConfig {
     pub content: RecordContent,
     /// Records that wait to be written, per serving thread; more are dropped and counted.
     pub buffer_bytes: usize,
+    /// More events a second are not logged; 0 = all.
+    pub max_per_second: u64,
+    /// Path below `data` of the policy that masks events.
+    pub mask_decision: String,
+    /// Path below `data` of the policy that drops events.
+    pub drop_decision: String,
+    pub upload: UploadConfig,
+}
+
+/// The log service that events are sent to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UploadConfig {
+    /// None = nothing is sent.
+    pub url: Option<String>,
+    pub token_file: Option<String>,
+    pub ca_file: Option<String>,
+    /// Between two uploads, at random in between.
+    #[serde(with = "duration")]
+    pub min_delay: Duration,
+    #[serde(with = "duration")]
+    pub max_delay: Duration,
+    /// Of one upload, compressed.
+    pub upload_bytes: usize,
+    /// Events that wait in memory.
+    pub memory_bytes: usize,
+    /// Where they wait beyond that and over a restart; None = nowhere.
+    pub disk_dir: Option<String>,
+    pub disk_bytes: usize,
+}
+
+impl Default for UploadConfig {
+    fn default() -> Self {
+        Self {
+            url: None,
+            token_file: None,
+            ca_file: None,
+            min_delay: Duration::from_secs(5),
+            max_delay: Duration::from_secs(10),
+            upload_bytes: 32 * 1024,
+            memory_bytes: 16 * 1024 * 1024,
+            disk_dir: None,
+            disk_bytes: 256 * 1024 * 1024,
+        }
+    }
 }
 
 /// How much of a decision its record shows.
@@ -357,6 +406,10 @@ impl Default for DecisionLogConfig {
             file: None,
             content: RecordContent::default(),
             buffer_bytes: 4 * 1024 * 1024,
+            max_per_second: 0,
+            mask_decision: "/system/log/mask".to_owned(),
+            drop_decision: "/system/log/drop".to_owned(),
+            upload: UploadConfig::default(),
         }
     }
 }
@@ -430,6 +483,8 @@ impl Default for HttpListener {
             unix: None,
             tls_cert_file: None,
             tls_key_file: None,
+            client_ca_file: None,
+            trust_domain: None,
             insecure_plaintext: false,
             allowed_origins: Vec::new(),
         }

@@ -1,120 +1,308 @@
-//! Writes decision records into a file or to standard output, one JSON object a line, in the shape that OPA's decision
-//! logs have, on a thread of its own.
+//! What becomes of decision records: events in the shape that OPA's decision logs have, masked, written into a file or
+//! to standard output, and sent to a log service. On a thread of its own; sending on the given runtime.
 
 mod line;
+mod mask;
+mod spool;
+mod upload;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{IntCounter, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use serde_json::{Map, Value};
+use tokio::runtime::Handle;
 
-use crate::decision_log::{Consumer, Log, channel};
+use crate::decide::{Observer, Worker};
+use crate::decision_log::{Consumer, Log, Record, channel};
+use crate::engine::Limits;
 use crate::model::TenantId;
+use crate::snapshot::Reader;
+use crate::wire::WireError;
 
-use super::config::{DecisionLogConfig, RecordContent};
+use super::config::RecordContent;
+
+pub use upload::Settings as UploadSettings;
+
+use mask::{Masker, Verdict};
+use spool::Spool;
+use upload::{Queue, Uploader};
 
 /// Why records cannot be kept.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot open `decision_log.file`: `{path}`: {source}")]
-pub struct OpenError {
-    path: String,
-    source: io::Error,
+pub enum OpenError {
+    #[error("cannot open `decision_log.file`: `{path}`: {source}")]
+    File { path: String, source: io::Error },
+    #[error("cannot use `decision_log.upload.disk_dir`: `{}`: {source}", path.display())]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("cannot prepare the client of `decision_log.upload`")]
+    Client(#[from] WireError),
+    #[error("cannot start the thread of the decision log: {0}")]
+    Thread(io::Error),
+    #[error("cannot register the metrics of the decision log: {0}")]
+    Metrics(#[from] prometheus::Error),
 }
 
-/// Writes until the log and all recorders are gone.
+/// What is logged, and where it goes.
 #[derive(Debug)]
-pub(super) struct Writer(JoinHandle<()>);
+pub struct Settings {
+    /// A path, `-` for standard output.
+    pub file: Option<String>,
+    pub upload: Option<UploadSettings>,
+    /// Bytes of events that wait in memory to be sent.
+    pub memory_bytes: usize,
+    /// Where they wait beyond that, and how many bytes of them.
+    pub disk: Option<(PathBuf, u64)>,
+    pub content: RecordContent,
+    /// Records that wait to become events, per serving thread.
+    pub buffer_bytes: usize,
+    /// More events a second are not logged.
+    pub per_second: Option<f64>,
+    pub tenant: TenantId,
+    pub labels: Map<String, Value>,
+    /// Paths below `data` of the policies that mask and drop.
+    pub mask: String,
+    pub drop: String,
+}
+
+/// Runs until the log and all recorders are gone.
+#[derive(Debug)]
+pub(super) struct Writer {
+    thread: JoinHandle<()>,
+    uploader: Option<Uploader>,
+}
 
 /// What the lines show.
 #[derive(Debug)]
 pub(super) struct Shape {
-    pub tenant: TenantId,
+    pub labels: Map<String, Value>,
     pub content: RecordContent,
 }
 
 impl Writer {
-    /// Opens the file and starts the thread; None where nothing is to be recorded.
+    /// Opens what events go to and starts the thread; None where nothing is to be logged.
     pub(super) fn start(
-        config: &DecisionLogConfig,
-        tenant: TenantId,
+        settings: Settings,
+        reader: &Reader,
+        limits: Limits,
         registry: &Registry,
-    ) -> Result<Option<(Log, Self)>, super::BuildError> {
-        let Some(path) = &config.file else {
+        handle: &Handle,
+    ) -> Result<Option<(Log, Self)>, OpenError> {
+        if settings.file.is_none() && settings.upload.is_none() {
             return Ok(None);
-        };
-        let out: Box<dyn Write + Send> = if path == "-" {
-            Box::new(io::stdout())
-        } else {
-            Box::new(open(Path::new(path)).map_err(|source| OpenError {
-                path: path.clone(),
-                source,
-            })?)
-        };
-        let (log, consumer) = channel(config.buffer_bytes);
+        }
+        let file = settings.file.as_deref().map(open).transpose()?;
+        let (log, consumer) = channel(settings.buffer_bytes);
         let counters = Counters::register(registry, consumer.dropped_counter())?;
-        let shape = Shape {
-            tenant,
-            content: config.content,
+        let mut queue = None;
+        let mut uploader = None;
+        if let Some(upload) = settings.upload {
+            let disk = settings.disk.as_ref();
+            let disk = disk.map(|(path, limit)| (path.as_path(), *limit));
+            let spool = Spool::open(settings.memory_bytes, disk).map_err(|source| {
+                let path = disk.map_or_else(PathBuf::new, |(path, _)| path.to_owned());
+                OpenError::Folder { path, source }
+            })?;
+            let waiting = Queue::new(spool, upload.upload_bytes);
+            let started = Uploader::start(upload, waiting.clone(), counters.clone(), handle)?;
+            queue = Some(waiting);
+            uploader = Some(started);
+        }
+        let mut labels = settings.labels;
+        labels.insert("tenant".to_owned(), settings.tenant.as_str().into());
+        let worker = Worker::new(reader, limits, Arc::new(Unobserved));
+        let sink = Sink {
+            file,
+            queue,
+            counters,
+            shape: Shape {
+                labels,
+                content: settings.content,
+            },
+            masker: Masker::new(worker, &settings.mask, &settings.drop),
+            reader: reader.clone(),
+            budget: settings.per_second.map(Budget::new),
         };
         let thread = thread::Builder::new()
             .name("decision-log".to_owned())
-            .spawn(move || write(consumer, out, &shape, &counters))
-            .map_err(|source| OpenError {
-                path: path.clone(),
-                source,
-            })?;
-        Ok(Some((log, Self(thread))))
+            .spawn(move || sink.run(consumer))
+            .map_err(OpenError::Thread)?;
+        Ok(Some((log, Self { thread, uploader })))
     }
 
-    /// Waits until everything is written; to be called when all recorders are gone.
-    pub(super) fn finish(self) {
-        if self.0.join().is_err() {
+    /// Waits until everything is written and sent, or kept; to be called when all recorders are gone.
+    pub(super) async fn finish(self) {
+        let Self { thread, uploader } = self;
+        let joined = tokio::task::spawn_blocking(|| thread.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
             tracing::error!("the writer of decision records panicked");
+        }
+        if let Some(uploader) = uploader {
+            uploader.finish().await;
         }
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
+fn open(path: &str) -> Result<Box<dyn Write + Send>, OpenError> {
+    if path == "-" {
+        return Ok(Box::new(io::stdout()));
+    }
+    let file: Result<File, _> = OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o600)
-        .open(path)
+        .open(Path::new(path));
+    let file = file.map_err(|source| OpenError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(Box::new(file))
 }
 
-fn write(mut consumer: Consumer, mut out: impl Write, shape: &Shape, counters: &Counters) {
-    let mut lines = Vec::new();
-    while let Some(batch) = consumer.blocking_next() {
-        lines.clear();
-        let mut records = 0;
-        for record in batch.records() {
-            line::write(&mut lines, &record, shape);
-            records += 1;
-        }
-        drop(batch);
-        match out.write_all(&lines).and_then(|()| out.flush()) {
-            Ok(()) => counters.written.inc_by(records),
-            Err(error) => {
-                if counters.failed.get() == 0 {
-                    tracing::error!(%error, "decision records cannot be written");
+/// Asking a mask is no decision.
+#[derive(Debug)]
+struct Unobserved;
+
+impl Observer for Unobserved {
+    fn decided(&self, _: crate::decide::Kind, _: crate::decide::Outcome, _: u64) {}
+
+    fn panicked(&self, _: crate::decide::Kind, message: &str) {
+        tracing::error!(message, "a policy that masks decision events panicked");
+    }
+}
+
+/// Where records end.
+struct Sink {
+    file: Option<Box<dyn Write + Send>>,
+    queue: Option<Queue>,
+    counters: Counters,
+    shape: Shape,
+    masker: Masker,
+    reader: Reader,
+    budget: Option<Budget>,
+}
+
+impl Sink {
+    fn run(mut self, mut consumer: Consumer) {
+        let mut lines = Vec::new();
+        while let Some(batch) = consumer.blocking_next() {
+            lines.clear();
+            let mut events = 0;
+            for record in batch.records() {
+                if let Some(event) = self.event(&record) {
+                    let start = lines.len();
+                    lines.extend_from_slice(event.to_string().as_bytes());
+                    if let Some(queue) = &self.queue {
+                        queue.push(lines.get(start..).unwrap_or_default());
+                    }
+                    lines.push(b'\n');
+                    events += 1;
                 }
-                counters.failed.inc_by(records);
+            }
+            drop(batch);
+            self.write(&lines, events);
+            if let Some(queue) = &self.queue {
+                self.counters.not_delivered("spool_full", queue.take_lost());
+                let waiting = i64::try_from(queue.bytes()).unwrap_or(i64::MAX);
+                self.counters.waiting.set(waiting);
+            }
+        }
+    }
+
+    /// The record's event as it may be shown; None where it is not to be logged.
+    fn event(&mut self, record: &Record<'_>) -> Option<Value> {
+        if self.budget.as_mut().is_some_and(|budget| !budget.take()) {
+            self.counters.not_delivered("rate", 1);
+            return None;
+        }
+        let mut event = line::event(record, &self.shape);
+        if let Some(bundles) = self.bundles(record.revision) {
+            event.insert("bundles".to_owned(), bundles);
+        }
+        match self.masker.apply(&mut event, record.at) {
+            Verdict::Keep => Some(Value::Object(event)),
+            Verdict::Drop => None,
+            Verdict::Failed => {
+                self.counters.not_delivered("mask", 1);
+                None
+            }
+        }
+    }
+
+    /// The bundles of the generation that decided, while that is the one that decides now.
+    fn bundles(&self, revision: &[u8]) -> Option<Value> {
+        let current = self.reader.load();
+        let snapshot = current.snapshot.as_ref()?;
+        if snapshot.name.as_bytes() != revision {
+            return None;
+        }
+        let bundles = snapshot.bundles.iter().map(|bundle| {
+            let revision = serde_json::json!({ "revision": bundle.revision });
+            (bundle.source.clone(), revision)
+        });
+        Some(Value::Object(bundles.collect()))
+    }
+
+    fn write(&mut self, lines: &[u8], events: u64) {
+        let Some(out) = &mut self.file else {
+            return;
+        };
+        match out.write_all(lines).and_then(|()| out.flush()) {
+            Ok(()) => self.counters.written.inc_by(events),
+            Err(error) => {
+                if self.counters.lost.with_label_values(&["write"]).get() == 0 {
+                    tracing::error!(%error, "decision events cannot be written");
+                }
+                self.counters.not_delivered("write", events);
             }
         }
     }
 }
 
-#[derive(Debug)]
+/// So many events a second, as many at once.
+struct Budget {
+    per_second: f64,
+    left: f64,
+    at: Instant,
+}
+
+impl Budget {
+    fn new(per_second: f64) -> Self {
+        Self {
+            per_second,
+            left: per_second.max(1.0),
+            at: Instant::now(),
+        }
+    }
+
+    fn take(&mut self) -> bool {
+        let now = Instant::now();
+        let earned = now.duration_since(self.at).as_secs_f64() * self.per_second;
+        self.left = (self.left + earned).min(self.per_second.max(1.0));
+        self.at = now;
+        if self.left < 1.0 {
+            return false;
+        }
+        self.left -= 1.0;
+        true
+    }
+}
+
+#[derive(Clone, Debug)]
 struct Counters {
     written: IntCounter,
-    failed: IntCounter,
+    delivered: IntCounter,
+    upload_failed: IntCounter,
+    waiting: IntGauge,
+    lost: IntCounterVec,
 }
 
 impl Counters {
@@ -124,42 +312,62 @@ impl Counters {
             registry.register(Box::new(counter.clone()))?;
             Ok(counter)
         };
-        let mirror = IntCounter::new(
-            "lictor_decision_log_dropped_total",
-            "Decision records that were dropped because too many waited to be written.",
+        let lost = IntCounterVec::new(
+            Opts::new(
+                "lictor_decision_log_not_delivered_total",
+                "Decision events that nobody will see, by reason: how blind the log is.",
+            ),
+            &["reason"],
         )?;
-        registry.register(Box::new(Dropped {
-            counter: mirror,
-            count: dropped,
+        registry.register(Box::new(Lost {
+            counters: lost.clone(),
+            dropped,
         }))?;
+        let waiting = IntGauge::new(
+            "lictor_decision_log_waiting_bytes",
+            "Bytes of decision events that wait to be sent, in memory and on disk.",
+        )?;
+        registry.register(Box::new(waiting.clone()))?;
         Ok(Self {
             written: counter(
                 "lictor_decision_log_written_total",
-                "Decision records that were written.",
+                "Decision events that were written to the file.",
             )?,
-            failed: counter(
-                "lictor_decision_log_failed_total",
-                "Decision records that were lost because writing failed.",
+            delivered: counter(
+                "lictor_decision_log_delivered_total",
+                "Decision events that the log service took.",
             )?,
+            upload_failed: counter(
+                "lictor_decision_log_upload_failures_total",
+                "Uploads that the log service did not take; they are sent again.",
+            )?,
+            waiting,
+            lost,
         })
+    }
+
+    fn not_delivered(&self, reason: &str, events: u64) {
+        if events > 0 {
+            self.lost.with_label_values(&[reason]).inc_by(events);
+        }
     }
 }
 
-/// Shows the log's own count.
-struct Dropped {
-    counter: IntCounter,
-    count: Arc<AtomicU64>,
+/// The counters, with what the workers themselves had to drop.
+struct Lost {
+    counters: IntCounterVec,
+    dropped: Arc<AtomicU64>,
 }
 
-impl Collector for Dropped {
+impl Collector for Lost {
     fn desc(&self) -> Vec<&Desc> {
-        self.counter.desc()
+        self.counters.desc()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let missing = self.count.load(Ordering::Relaxed) - self.counter.get();
-        self.counter.inc_by(missing);
-        self.counter.collect()
+        let buffer = self.counters.with_label_values(&["buffer"]);
+        buffer.inc_by(self.dropped.load(Ordering::Relaxed) - buffer.get());
+        self.counters.collect()
     }
 }
 
@@ -167,25 +375,42 @@ impl Collector for Dropped {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use serde_json::Value;
-
     use super::*;
-    use crate::decision_log::Record;
     use crate::server::telemetry;
+    use crate::snapshot;
 
-    fn start(path: &Path) -> (Log, Writer, Registry) {
-        let config = DecisionLogConfig {
+    fn settings(path: &Path) -> Settings {
+        Settings {
             file: Some(path.display().to_string()),
-            ..DecisionLogConfig::default()
-        };
-        let registry = telemetry::registry().unwrap();
-        let tenant = "acme".parse().unwrap();
-        let (log, writer) = Writer::start(&config, tenant, &registry).unwrap().unwrap();
-        (log, writer, registry)
+            upload: None,
+            memory_bytes: 0,
+            disk: None,
+            content: RecordContent::Digest,
+            buffer_bytes: 0,
+            per_second: None,
+            tenant: "acme".parse().unwrap(),
+            labels: Map::new(),
+            mask: String::new(),
+            drop: String::new(),
+        }
     }
 
-    fn page(registry: &Registry) -> String {
-        String::from_utf8(telemetry::render(registry)).unwrap()
+    /// Logs this many records and returns the page of metrics.
+    fn logged(settings: Settings, records: usize) -> Result<String, OpenError> {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let registry = telemetry::registry().unwrap();
+        let (publisher, reader) = snapshot::channel();
+        let limits = crate::sidecar::config::LimitsConfig::default().decision();
+        publisher.publish(snapshot::test_snapshot(1)).unwrap();
+        let started = Writer::start(settings, &reader, limits, &registry, runtime.handle())?;
+        let (log, writer) = started.unwrap();
+        let mut recorder = log.recorder();
+        for _ in 0..records {
+            recorder.record(&Record::default());
+        }
+        drop((log, recorder));
+        runtime.block_on(writer.finish());
+        Ok(String::from_utf8(telemetry::render(&registry)).unwrap())
     }
 
     #[test]
@@ -193,21 +418,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("decisions.jsonl");
         for _ in 0..2 {
-            let (log, writer, registry) = start(&path);
-            let mut recorder = log.recorder();
-            recorder.record(&Record::default());
-            recorder.record(&Record::default());
-            drop((log, recorder));
-            writer.finish();
-            let page = page(&registry);
+            let page = logged(settings(&path), 2).unwrap();
             assert!(
                 page.contains("lictor_decision_log_written_total 2"),
                 "{page}"
             );
-            assert!(
-                page.contains("lictor_decision_log_dropped_total 0"),
-                "{page}"
-            );
+            let lost = "lictor_decision_log_not_delivered_total{reason=\"buffer\"} 0";
+            assert!(page.contains(lost), "{page}");
         }
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().count(), 4);
@@ -220,29 +437,31 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_is_counted() {
-        let (log, writer, registry) = start(Path::new("/dev/full"));
-        let mut recorder = log.recorder();
-        recorder.record(&Record::default());
-        drop((log, recorder));
-        writer.finish();
-        let page = page(&registry);
+        let page = logged(settings(Path::new("/dev/full")), 1).unwrap();
+        let lost = "lictor_decision_log_not_delivered_total{reason=\"write\"} 1";
+        assert!(page.contains(lost), "{page}");
+    }
+
+    #[test]
+    fn more_than_the_budget_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            per_second: Some(0.001),
+            ..settings(&folder.path().join("log"))
+        };
+        let page = logged(settings, 3).unwrap();
         assert!(
-            page.contains("lictor_decision_log_failed_total 1"),
+            page.contains("lictor_decision_log_written_total 1"),
             "{page}"
         );
+        let lost = "lictor_decision_log_not_delivered_total{reason=\"rate\"} 2";
+        assert!(page.contains(lost), "{page}");
     }
 
     #[test]
     fn a_file_that_cannot_be_opened_is_named() {
-        let config = DecisionLogConfig {
-            file: Some("/nowhere/decisions.jsonl".to_owned()),
-            ..DecisionLogConfig::default()
-        };
-        let registry = telemetry::registry().unwrap();
-        let error = Writer::start(&config, "acme".parse().unwrap(), &registry).unwrap_err();
-        assert!(
-            error.to_string().contains("/nowhere/decisions.jsonl"),
-            "{error}"
-        );
+        let error = logged(settings(Path::new("/nowhere/decisions.jsonl")), 0).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("/nowhere/decisions.jsonl"), "{text}");
     }
 }

@@ -5,21 +5,24 @@
 
 mod arenas;
 mod ext_authz;
+mod policy_engine;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tonic::Status;
 
 use crate::decide::Worker;
-use crate::server::Door;
-use crate::server::grpc::{Body, Limits, not_grpc, service, unimplemented};
+use crate::server::grpc::{Body, Health, Limits, Method, not_grpc, service, unimplemented};
+use crate::server::{Door, Draining};
+use crate::snapshot::Reader;
 
 use super::caller::LocalCallers;
-use super::shared::Shared;
+use super::shared::{self, Shared};
 
 use arenas::Arenas;
 
@@ -57,12 +60,48 @@ impl Handler {
         self.dispatch(request).await
     }
 
+    /// Health and reflection, and what nobody here answers.
+    async fn common(&self, request: Request<Incoming>) -> Response<Body> {
+        let shared::Grpc {
+            calls, services, ..
+        } = &self.shared.grpc;
+        match services.method(request.uri().path()) {
+            Some(method) => {
+                let call = calls.start(method);
+                let request = request.map(|body| call.receive(body));
+                call.answer(services.answer(request).await)
+            }
+            None => calls
+                .start(Method::UNKNOWN)
+                .answer(unimplemented(request.uri().path())),
+        }
+    }
+
     async fn dispatch(&self, request: Request<Incoming>) -> Response<Body> {
         match service(request.uri().path()) {
             ext_authz::SERVICE => ext_authz::answer(self, request)
                 .await
                 .unwrap_or_else(Status::into_http),
-            _ => unimplemented(request.uri().path()),
+            policy_engine::SERVICE => policy_engine::answer(self, request).await,
+            _ => self.common(request).await,
         }
     }
+}
+
+/// How often it is looked whether decisions are made.
+const HEALTH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Tells whether decisions are made, until the drain begins.
+pub async fn tell_health(mut health: Health, reader: Reader, mut draining: Draining) {
+    loop {
+        let current = reader.load();
+        let decides = current.snapshot.is_some() && current.ended.is_none();
+        drop(current);
+        health.tell(decides).await;
+        tokio::select! {
+            () = draining.started() => break,
+            () = tokio::time::sleep(HEALTH_INTERVAL) => {}
+        }
+    }
+    health.end().await;
 }

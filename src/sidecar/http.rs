@@ -73,7 +73,10 @@ impl Call<'_> {
             duplicates: DuplicateMembers::Refuse,
             explain: self.explain,
             origin: Origin {
-                subject: self.claims.as_ref().map_or("", |claims| &claims.subject),
+                subject: self
+                    .claims
+                    .as_ref()
+                    .map_or(self.origin.subject, |claims| &claims.subject),
                 ..self.origin
             },
         }
@@ -160,6 +163,7 @@ impl Handler {
                         .get(TRACEPARENT)
                         .map_or(b"", |value| value.as_bytes()),
                     peer: door.peer,
+                    subject: door.peer_id.as_deref().unwrap_or_default(),
                     ..Origin::UNKNOWN
                 };
                 let result = self.decide(route, &head, incoming, origin).await;

@@ -1,19 +1,21 @@
 //! From the configuration to what the parts of the sidecar are told.
 
 mod bundles;
+mod decision_log;
 
 use std::path::PathBuf;
 
 use crate::bundle::Limits as ArchiveLimits;
 use crate::identity::{self, IssuerConfig, IssuerError};
 use crate::resilience::BreakerSettings;
-use crate::server::{H2Limits, Limits};
+use crate::server::{ClientFiles, H2Limits, Limits, TlsFiles};
 use crate::wire;
 
 use super::config::{Config, ConfigError};
 use super::forward;
 
 pub(super) use bundles::activation;
+pub(super) use decision_log::decision_log;
 
 fn archive_limits(config: &Config) -> ArchiveLimits {
     ArchiveLimits {
@@ -82,6 +84,25 @@ pub(super) fn identity(config: &Config) -> Result<Option<identity::Settings>, Is
         clock_skew: config.clock_skew.as_secs() as u32,
         constitutional_hash: config.constitutional_hash.clone(),
     }))
+}
+
+/// The files of a listener's TLS; None where it has none.
+pub(super) fn tls(
+    certificates: Option<&String>,
+    key: Option<&String>,
+    client_ca: Option<&String>,
+    trust_domain: Option<&String>,
+) -> Option<TlsFiles> {
+    Some(TlsFiles {
+        certificates: certificates?.into(),
+        key: key?.into(),
+        clients: client_ca
+            .zip(trust_domain)
+            .map(|(file, domain)| ClientFiles {
+                authorities: file.into(),
+                trust_domain: domain.clone(),
+            }),
+    })
 }
 
 /// What listeners are told.

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use crate::decide::{Observer, Worker};
 use crate::decision_log::Log;
 use crate::server::Draining;
+use crate::server::grpc::{Calls, Services};
 use crate::snapshot::Reader;
 
 use super::caller::Callers;
@@ -31,12 +32,7 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// None where no upstream is configured.
     pub forwarder: Option<Forwarder>,
-    /// None where no upstream for gRPC is configured.
-    #[expect(
-        dead_code,
-        reason = "the policy engine's service will send its calls by it"
-    )]
-    pub engine: Option<Forwarder>,
+    pub grpc: Grpc,
     pub waiters: Semaphore,
     pub draining: Draining,
     pub limits: LimitsConfig,
@@ -48,6 +44,15 @@ pub struct Shared {
     pub metadata: Option<Bytes>,
     /// None where decisions are not recorded.
     pub decision_log: Option<Log>,
+}
+
+/// What the gRPC listeners have beside that.
+#[derive(Debug)]
+pub struct Grpc {
+    pub calls: Calls,
+    pub services: Services,
+    /// Where policies are kept; None where no upstream for gRPC is configured.
+    pub upstream: Option<Forwarder>,
 }
 
 impl Shared {

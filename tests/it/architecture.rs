@@ -85,6 +85,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "sidecar::clock",
             "sidecar::metrics",
             "sidecar::shared",
+            "wire",
+            "sidecar::forward",
             "sidecar::ext_authz",
         ],
     ),

@@ -2,6 +2,7 @@
 //! sidecar's door.
 
 mod door;
+mod engine;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -6,6 +6,7 @@ mod bad;
 mod decisions;
 mod identity;
 mod life;
+mod mtls;
 mod ofrep;
 
 use lictor::policy::Format;

@@ -246,7 +246,7 @@ async fn write(
         if_match: None,
         idempotency: key.map(|key| IdempotencyKey {
             key,
-            fingerprint: idempotency::fingerprint([asked.path.as_bytes(), &asked.message]),
+            fingerprint: idempotency::fingerprint([asked.method.as_bytes(), &asked.message]),
         }),
     };
     let registry = engine.registry.clone();

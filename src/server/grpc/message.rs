@@ -76,7 +76,9 @@ impl Deadline {
         }
     }
 
-    fn left(self) -> Option<Duration> {
+    /// How long the caller still waits; None = for ever.
+    #[must_use]
+    pub fn left(self) -> Option<Duration> {
         self.0
             .map(|end| end.saturating_duration_since(Instant::now()))
     }

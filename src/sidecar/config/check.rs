@@ -78,10 +78,42 @@ impl Config {
             (&listener.tls_cert_file, &listener.tls_key_file),
             listener.insecure_plaintext,
         )?;
+        self.check_clients()?;
         let open = self.listeners.admin.insecure_plaintext;
         check_plaintext("admin", &admin, (&None, &None), open)?;
         self.check_grpc()?;
         self.check_decision_point()
+    }
+
+    /// Client certificates need TLS, and someone who issues them to a known domain.
+    fn check_clients(&self) -> Result<(), ConfigError> {
+        let (http, grpc) = (&self.listeners.http, &self.listeners.grpc);
+        for (name, certificates, authorities, domain) in [
+            (
+                "http",
+                &http.tls_cert_file,
+                &http.client_ca_file,
+                &http.trust_domain,
+            ),
+            (
+                "grpc",
+                &grpc.tls_cert_file,
+                &grpc.client_ca_file,
+                &grpc.trust_domain,
+            ),
+        ] {
+            if authorities.is_some() != domain.is_some() {
+                return Err(invalid(format!(
+                    "`listeners.{name}` needs both `client_ca_file` and `trust_domain`, or neither"
+                )));
+            }
+            if authorities.is_some() && certificates.is_none() {
+                return Err(invalid(format!(
+                    "`listeners.{name}.client_ca_file` needs `tls_cert_file` and `tls_key_file`"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// The tenant.

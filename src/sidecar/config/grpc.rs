@@ -17,6 +17,10 @@ pub struct GrpcListener {
     /// PEM files; both or none.
     pub tls_cert_file: Option<String>,
     pub tls_key_file: Option<String>,
+    /// PEM of the authorities that issue client certificates; with it every client must show one.
+    pub client_ca_file: Option<String>,
+    /// The SPIFFE trust domain of those certificates.
+    pub trust_domain: Option<String>,
     /// Plain text beyond loopback.
     pub insecure_plaintext: bool,
     /// How often a connection is asked whether its client still lives; None = never.
@@ -47,6 +51,8 @@ impl Default for GrpcListener {
             unix: None,
             tls_cert_file: None,
             tls_key_file: None,
+            client_ca_file: None,
+            trust_domain: None,
             insecure_plaintext: false,
             keep_alive_interval: Some(Duration::from_secs(30)),
             keep_alive_timeout: Duration::from_secs(20),

@@ -37,6 +37,16 @@ pub const KEYS: &[Key] = &[
         "PEM of the certificate's private key.",
     ),
     key(
+        "listeners.http.client_ca_file",
+        Kind::OptionalText,
+        "PEM of the authorities that issue client certificates; with it every client must show one.",
+    ),
+    key(
+        "listeners.http.trust_domain",
+        Kind::OptionalText,
+        "The SPIFFE trust domain of client certificates.",
+    ),
+    key(
         "listeners.http.insecure_plaintext",
         Kind::Boolean,
         "Serve plain text beyond loopback.",
@@ -65,6 +75,16 @@ pub const KEYS: &[Key] = &[
         "listeners.grpc.tls_key_file",
         Kind::OptionalText,
         "PEM of the certificate's private key.",
+    ),
+    key(
+        "listeners.grpc.client_ca_file",
+        Kind::OptionalText,
+        "PEM of the authorities that issue client certificates; with it every client must show one.",
+    ),
+    key(
+        "listeners.grpc.trust_domain",
+        Kind::OptionalText,
+        "The SPIFFE trust domain of client certificates.",
     ),
     key(
         "listeners.grpc.insecure_plaintext",
@@ -508,6 +528,66 @@ pub const KEYS: &[Key] = &[
         "decision_log.buffer_bytes",
         Kind::Size,
         "Records that wait to be written, per serving thread; more are dropped and counted.",
+    ),
+    key(
+        "decision_log.max_per_second",
+        Kind::Integer,
+        "More events a second are not logged; 0 = all.",
+    ),
+    key(
+        "decision_log.mask_decision",
+        Kind::Text,
+        "Path below data of the policy that masks events.",
+    ),
+    key(
+        "decision_log.drop_decision",
+        Kind::Text,
+        "Path below data of the policy that drops events.",
+    ),
+    key(
+        "decision_log.upload.url",
+        Kind::OptionalText,
+        "Log service that events are sent to, as OPA sends them; null = none.",
+    ),
+    key(
+        "decision_log.upload.token_file",
+        Kind::OptionalText,
+        "File with the bearer token for the log service.",
+    ),
+    key(
+        "decision_log.upload.ca_file",
+        Kind::OptionalText,
+        "PEM of the certificate authorities to trust instead of the platform's.",
+    ),
+    key(
+        "decision_log.upload.min_delay",
+        Kind::Duration,
+        "Shortest time between two uploads.",
+    ),
+    key(
+        "decision_log.upload.max_delay",
+        Kind::Duration,
+        "Longest time between two uploads.",
+    ),
+    key(
+        "decision_log.upload.upload_bytes",
+        Kind::Size,
+        "Of one upload, compressed.",
+    ),
+    key(
+        "decision_log.upload.memory_bytes",
+        Kind::Size,
+        "Events that wait in memory.",
+    ),
+    key(
+        "decision_log.upload.disk_dir",
+        Kind::OptionalText,
+        "Folder where events wait beyond that and over a restart; null = none.",
+    ),
+    key(
+        "decision_log.upload.disk_bytes",
+        Kind::Size,
+        "Events that wait in the folder; of more the oldest are dropped and counted.",
     ),
     key(
         "fail_open",

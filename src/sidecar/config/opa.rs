@@ -5,6 +5,7 @@
 //! decisions or lose data, else a warning: [`support`] is the one table. None is ignored in silence.
 
 mod bundles;
+mod logs;
 mod management;
 mod redact;
 mod server;
@@ -242,6 +243,7 @@ impl OpaConfig {
     /// Sets what our own configuration says of the same, and returns the paths of what was set: ours and the file's.
     pub fn apply(&self, config: &mut Config) -> Vec<(&'static str, &'static str)> {
         let mut set = self.apply_bundles(config);
+        set.extend(self.apply_logs(config));
         let opa = &mut config.opa;
         let mut put = |ours: &'static str, theirs: &'static str, given: bool| {
             if given {

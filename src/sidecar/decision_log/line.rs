@@ -1,7 +1,6 @@
 //! A record as one line of JSON: OPA's decision log event, with members of our own beside.
 
-use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::decide::{Kind, Outcome};
@@ -13,7 +12,7 @@ use super::Shape;
 /// A line, in the order in which it is written.
 #[derive(serde::Serialize)]
 struct Line<'a> {
-    labels: Labels<'a>,
+    labels: &'a Map<String, Value>,
     decision_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<&'a str>,
@@ -24,11 +23,11 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     path: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    input: Option<Box<RawValue>>,
+    input: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     input_sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<Box<RawValue>>,
+    result: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Error<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,13 +45,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     cut: bool,
     #[serde(flatten)]
-    details: serde_json::Map<String, Value>,
-}
-
-#[derive(serde::Serialize)]
-struct Labels<'a> {
-    tenant: &'a str,
-    version: &'static str,
+    details: Map<String, Value>,
 }
 
 #[derive(serde::Serialize)]
@@ -65,15 +58,12 @@ struct Metrics {
     timer_server_handler_ns: u64,
 }
 
-/// Appends the record's line.
-pub(super) fn write(out: &mut Vec<u8>, record: &Record<'_>, shape: &Shape) {
+/// The record's event.
+pub(super) fn event(record: &Record<'_>, shape: &Shape) -> Map<String, Value> {
     let full = shape.content == RecordContent::Full;
     let trace = trace(record.traceparent);
     let line = Line {
-        labels: Labels {
-            tenant: shape.tenant.as_str(),
-            version: env!("CARGO_PKG_VERSION"),
-        },
+        labels: &shape.labels,
         decision_id: record.decision_id.to_string(),
         trace_id: trace.map(|(trace, _)| trace),
         span_id: trace.map(|(_, span)| span),
@@ -103,10 +93,10 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record<'_>, shape: &Shape) {
         cut: record.cut,
         details: serde_json::from_slice(record.details).unwrap_or_default(),
     };
-    let start = out.len();
-    match serde_json::to_writer(&mut *out, &line) {
-        Ok(()) => out.push(b'\n'),
-        Err(_) => out.truncate(start),
+    match serde_json::to_value(&line) {
+        Ok(Value::Object(event)) => event,
+        // A line is an object, and everything in it can be written.
+        _ => Map::new(),
     }
 }
 
@@ -115,11 +105,9 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
 }
 
-/// JSON on one line; None where it is no JSON, as the body of a request that was refused for that.
-fn json(bytes: &[u8]) -> Option<Box<RawValue>> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    // Between values a line break is white space, and inside of strings it cannot stand.
-    RawValue::from_string(text.trim().replace(['\n', '\r'], " ")).ok()
+/// None where it is no JSON, as the body of a request that was refused for that.
+fn json(bytes: &[u8]) -> Option<Value> {
+    serde_json::from_slice(bytes).ok()
 }
 
 /// Trace and span of a W3C `traceparent`.
@@ -142,15 +130,12 @@ mod tests {
     use crate::model::Timestamp;
 
     fn written(record: &Record<'_>, content: RecordContent) -> Value {
+        let labels = json!({"tenant": "acme"});
         let shape = Shape {
-            tenant: "acme".parse().unwrap(),
+            labels: labels.as_object().unwrap().clone(),
             content,
         };
-        let mut out = Vec::new();
-        write(&mut out, record, &shape);
-        let text = String::from_utf8(out).unwrap();
-        assert_eq!(text.lines().count(), 1, "{text}");
-        serde_json::from_str(&text).unwrap()
+        Value::Object(event(record, &shape))
     }
 
     const RECORD: Record<'_> = Record {
@@ -176,7 +161,7 @@ mod tests {
     #[test]
     fn a_line_is_an_event_with_members_of_our_own() {
         let mut expected = json!({
-            "labels": {"tenant": "acme", "version": env!("CARGO_PKG_VERSION")},
+            "labels": {"tenant": "acme"},
             "decision_id": "00000000-0000-0000-0000-000000000007",
             "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
             "span_id": "00f067aa0ba902b7",

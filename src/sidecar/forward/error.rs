@@ -53,7 +53,8 @@ impl From<WireError> for ForwardError {
 
 impl ForwardError {
     /// The word for it.
-    pub(super) const fn code(&self) -> ErrorCode {
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
         match self {
             Self::Busy | Self::BreakerOpen(_) | Self::Unreachable(_) => {
                 ErrorCode::UpstreamUnavailable

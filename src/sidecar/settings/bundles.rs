@@ -138,7 +138,7 @@ fn source(
 }
 
 /// What an OPA configuration sends along to a service, its token included where it stands in the file.
-fn headers(service: &Service) -> Result<HeaderMap, ConfigError> {
+pub(super) fn headers(service: &Service) -> Result<HeaderMap, ConfigError> {
     let mut headers = HeaderMap::new();
     for (name, value) in &service.headers {
         let pair = HeaderName::try_from(name)

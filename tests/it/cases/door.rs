@@ -36,7 +36,7 @@ fn door(question: &Question) -> Option<&'static str> {
 }
 
 /// Cases that load the same, in their order.
-fn by_bundle(cases: &[Case]) -> Vec<Vec<&Case>> {
+pub(super) fn by_bundle(cases: &[Case]) -> Vec<Vec<&Case>> {
     let mut groups: Vec<Vec<&Case>> = Vec::new();
     for case in cases {
         let same = |group: &&mut Vec<&Case>| {
@@ -50,7 +50,7 @@ fn by_bundle(cases: &[Case]) -> Vec<Vec<&Case>> {
     groups
 }
 
-fn bundle(number: u64, case: &Case) -> Vec<u8> {
+pub(super) fn bundle(number: u64, case: &Case) -> Vec<u8> {
     let policies = case.policies.iter();
     let policies = policies.flat_map(|policy| documents(&policy.to_string(), Format::Json));
     let data = case.data.to_string();

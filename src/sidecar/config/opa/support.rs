@@ -34,8 +34,6 @@ use Support::{Different, Refused, Same, Warned};
 const POLLED: Support =
     Different("polled in the middle between the two, give or take a tenth of it");
 const NO_DISCOVERY: Support = Refused("discovery is not served by this version");
-const NO_LOG: Support =
-    Warned("decisions are not logged by this version; answers carry `decision_id`");
 const NO_STATUS: Support =
     Warned("the status is not sent by this version; `GET /v1/status` has it");
 const NO_CREDENTIALS: Support = Refused("credentials of this kind are not served: use `bearer`");
@@ -131,22 +129,46 @@ pub const KEYS: &[OptionRow] = &[
     ),
     row("discovery.**", NO_DISCOVERY),
     row("decision_logs.plugin", NO_PLUGIN),
-    row("decision_logs.service", NO_LOG),
-    row("decision_logs.partition_name", NO_LOG),
-    row("decision_logs.resource", NO_LOG),
-    row("decision_logs.console", NO_LOG),
-    row("decision_logs.mask_decision", NO_LOG),
-    row("decision_logs.drop_decision", NO_LOG),
-    row("decision_logs.nd_builtin_cache", NO_LOG),
-    row("decision_logs.reporting.buffer_type", NO_LOG),
-    row("decision_logs.reporting.buffer_size_limit_bytes", NO_LOG),
-    row("decision_logs.reporting.buffer_size_limit_events", NO_LOG),
-    row("decision_logs.reporting.upload_size_limit_bytes", NO_LOG),
-    row("decision_logs.reporting.min_delay_seconds", NO_LOG),
-    row("decision_logs.reporting.max_delay_seconds", NO_LOG),
-    row("decision_logs.reporting.max_decisions_per_second", NO_LOG),
-    row("decision_logs.reporting.trigger", NO_LOG),
-    row("decision_logs.request_context.http.headers", NO_LOG),
+    row("decision_logs.service", Same),
+    row("decision_logs.partition_name", Same),
+    row("decision_logs.resource", Same),
+    row(
+        "decision_logs.console",
+        Different("to standard output, one event a line; the log is on standard error"),
+    ),
+    row(
+        "decision_logs.mask_decision",
+        Different("credentials are removed too; segments are keys as they are, not escaped"),
+    ),
+    row("decision_logs.drop_decision", Same),
+    row(
+        "decision_logs.nd_builtin_cache",
+        Warned("no built-in function here asks the network, so there is nothing to record"),
+    ),
+    row(
+        "decision_logs.reporting.buffer_type",
+        Different("always by size"),
+    ),
+    row(
+        "decision_logs.reporting.buffer_size_limit_bytes",
+        Different("of memory; with `decision_log.upload.disk_dir` events then wait on disk"),
+    ),
+    row(
+        "decision_logs.reporting.buffer_size_limit_events",
+        Warned("events are bounded by size: `decision_log.upload.memory_bytes`"),
+    ),
+    row("decision_logs.reporting.upload_size_limit_bytes", Same),
+    row("decision_logs.reporting.min_delay_seconds", Same),
+    row("decision_logs.reporting.max_delay_seconds", Same),
+    row("decision_logs.reporting.max_decisions_per_second", Same),
+    row(
+        "decision_logs.reporting.trigger",
+        Different("always periodic, and sooner when much waits"),
+    ),
+    row(
+        "decision_logs.request_context.http.headers",
+        Warned("events carry the request id and the trace, no other headers"),
+    ),
     row("status.plugin", NO_PLUGIN),
     row("status.service", NO_STATUS),
     row("status.partition_name", NO_STATUS),
