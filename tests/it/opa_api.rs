@@ -6,6 +6,7 @@ mod differential;
 mod pair;
 mod requests;
 mod rules;
+mod table;
 
 use std::process::Command;
 

@@ -1,5 +1,8 @@
 use serde_json::json;
 
+use std::fmt::Write as _;
+
+use super::support::Support;
 use super::*;
 
 fn parse(text: &str) -> Result<OpaConfig, String> {
@@ -200,4 +203,35 @@ fn variables_are_replaced_as_in_opa() {
     ] {
         assert_eq!(substitute(text, variable), expected, "{text}");
     }
+}
+
+/// The table of keys for readers, made of the one that files are checked with.
+fn published() -> String {
+    let mut out = "| key | here |\n| --- | --- |\n".to_owned();
+    for row in KEYS {
+        let said = match row.support {
+            Support::Same => "same".to_owned(),
+            Support::Different(how) => format!("different: {how}"),
+            Support::Warned(why) => format!("not here, a warning at start: {why}"),
+            Support::Refused(why) => format!("not here, an error at start: {why}"),
+        };
+        let _ = writeln!(out, "| `{}` | {said} |", row.path);
+    }
+    out
+}
+
+#[test]
+fn the_published_table_of_keys_is_the_one_that_is_checked() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/src/sidecar/config/opa/keys.md"
+    );
+    if std::env::var_os("LICTOR_TEST_WRITE").is_some() {
+        std::fs::write(path, published()).unwrap();
+    }
+    let file = std::fs::read_to_string(path).unwrap();
+    assert!(
+        file == published(),
+        "run this test with LICTOR_TEST_WRITE=1 to write `{path}` anew"
+    );
 }
