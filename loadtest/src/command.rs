@@ -98,7 +98,7 @@ pub fn run(root: &Path, arguments: &RunArguments) -> Result<ExitCode> {
         .map(|name| Scenario::read(root, name))
         .collect::<Result<Vec<_>>>()?;
     // Read before pinning: a pinned process sees one core.
-    let machine = Machine::read();
+    let machine = Machine::read(root);
     machine::pin_to(arguments.generator_core)?;
     let mut result = RunResult::new(machine, settings(arguments));
     if arguments.resume && arguments.result.is_file() {

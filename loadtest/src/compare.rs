@@ -26,7 +26,7 @@ pub struct Change {
     pub verdict: Difference,
 }
 
-/// The median over calm rounds, and its 95 % confidence interval.
+/// The median over the rounds that count (over all where none does), its 95 % confidence interval, and how many count.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Ratio {
     pub median: f64,
@@ -47,13 +47,14 @@ pub enum Difference {
 }
 
 impl Ratio {
-    fn of(ratios: &[f64]) -> Self {
+    /// Of ratios, of which so many rounds count.
+    fn of(ratios: &[f64], calm: usize) -> Self {
         let (low, high) = confidence(ratios);
         Self {
             median: median(ratios),
             low,
             high,
-            rounds: ratios.len(),
+            rounds: calm.min(ratios.len()),
         }
     }
 
@@ -86,7 +87,8 @@ pub fn changes(before: &RunResult, after: &RunResult) -> Vec<Change> {
             if old.is_empty() && new.is_empty() {
                 continue;
             }
-            let (old, new) = (Ratio::of(&old), Ratio::of(&new));
+            let old = Ratio::of(&old, earlier.calm(&before.settings).count());
+            let new = Ratio::of(&new, scenario.calm(&after.settings).count());
             changes.push(Change {
                 scenario: scenario.name.clone(),
                 figure: label,
@@ -138,12 +140,15 @@ mod tests {
 
     #[test]
     fn a_difference_needs_intervals_apart_and_three_rounds() {
-        let low = Ratio::of(&[1.0, 1.01, 1.02, 0.99, 1.0]);
-        let high = Ratio::of(&[1.2, 1.21, 1.19, 1.2, 1.22]);
-        let wide = Ratio::of(&[0.9, 1.3, 1.0, 1.1, 1.25]);
+        let low = Ratio::of(&[1.0, 1.01, 1.02, 0.99, 1.0], 5);
+        let high = Ratio::of(&[1.2, 1.21, 1.19, 1.2, 1.22], 5);
+        let wide = Ratio::of(&[0.9, 1.3, 1.0, 1.1, 1.25], 5);
         assert_eq!(low.to(high), Difference::Higher);
         assert_eq!(high.to(low), Difference::Lower);
         assert_eq!(low.to(wide), Difference::NoneShown);
-        assert_eq!(low.to(Ratio::of(&[1.2, 1.2])), Difference::NotComparable);
+        assert_eq!(
+            low.to(Ratio::of(&[1.2, 1.2, 1.2], 2)),
+            Difference::NotComparable
+        );
     }
 }

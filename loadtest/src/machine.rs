@@ -1,6 +1,7 @@
 //! The machine as it was during a run: what it is, where processes run, and how much the hypervisor took.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -19,9 +20,9 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Reads this machine's facts.
+    /// Reads this machine's facts; `root` lies in the checkout whose commit is meant.
     #[must_use]
-    pub fn read() -> Self {
+    pub fn read(root: &Path) -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let after_colon = |line: &str| {
@@ -45,7 +46,7 @@ impl Machine {
                 .unwrap_or_default()
                 .trim()
                 .to_owned(),
-            commit: git_commit(),
+            commit: git_commit(root),
             started_at: std::time::SystemTime::now()
                 .duration_since(std::time::UNIX_EPOCH)
                 .map_or(0, |since| since.as_secs()),
@@ -53,9 +54,14 @@ impl Machine {
     }
 }
 
-fn git_commit() -> String {
+fn git_commit(root: &Path) -> String {
     let git = |args: &[&str]| {
-        let output = std::process::Command::new("git").args(args).output().ok()?;
+        let output = std::process::Command::new("git")
+            .arg("-C")
+            .arg(root)
+            .args(args)
+            .output()
+            .ok()?;
         output
             .status
             .success()
@@ -231,6 +237,6 @@ mod tests {
         let reading = ProcessReading::of(std::process::id()).unwrap();
         assert!(reading.resident_kib > 100);
         assert!(ProcessReading::of(u32::MAX).is_err());
-        assert!(Machine::read().cores >= 1);
+        assert!(Machine::read(Path::new(".")).cores >= 1);
     }
 }

@@ -216,14 +216,19 @@ fn scenario_table(
 
 /// How many rounds count, and why others do not.
 fn rounds_line(summary: &Summary, settings: &Settings) -> String {
-    format!(
+    let line = format!(
         "{} of {} rounds count, {} were dropped (steal over {:.0} %, or other processes over {:.0} %)",
         summary.calm,
         summary.rounds,
         summary.rounds - summary.calm,
         settings.steal_limit * 100.0,
         settings.others_limit * 100.0
-    )
+    );
+    if summary.calm == 0 && summary.rounds > 0 {
+        format!("{line}: figures of all rounds, which say little")
+    } else {
+        line
+    }
 }
 
 /// What else a reader must know: who is missing, and whether the generator kept up.

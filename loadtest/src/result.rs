@@ -214,7 +214,14 @@ impl ScenarioResult {
         self.rounds.iter().filter(|round| settings.calm(round))
     }
 
-    /// A system's figure in every calm round, divided by another's in the same round.
+    /// The rounds whose figures are shown: those that count, or where none does all of them.
+    pub fn shown<'s>(&'s self, settings: &'s Settings) -> impl Iterator<Item = &'s Round> {
+        let none = self.calm(settings).next().is_none();
+        let rounds = self.rounds.iter();
+        rounds.filter(move |round| none || settings.calm(round))
+    }
+
+    /// A system's figure in every round shown, divided by another's in the same round.
     #[must_use]
     pub fn ratios(
         &self,
@@ -223,7 +230,7 @@ impl ScenarioResult {
         base: &str,
         figure: Figure,
     ) -> Vec<f64> {
-        self.calm(settings)
+        self.shown(settings)
             .filter_map(|round| {
                 let over = figure.of(round.systems.get(system)?)?;
                 let under = figure.of(round.systems.get(base)?)?;
@@ -232,10 +239,10 @@ impl ScenarioResult {
             .collect()
     }
 
-    /// A system's figure in every calm round.
+    /// A system's figure in every round shown.
     #[must_use]
     pub fn figures(&self, settings: &Settings, system: &str, figure: Figure) -> Vec<f64> {
-        self.calm(settings)
+        self.shown(settings)
             .filter_map(|round| figure.of(round.systems.get(system)?))
             .collect()
     }
@@ -262,12 +269,12 @@ impl ScenarioResult {
             .sum()
     }
 
-    /// All calm rounds' latencies of a system, merged.
+    /// The latencies of a system in all rounds shown, merged.
     #[must_use]
     pub fn merged(&self, settings: &Settings, system: &str) -> Option<Histogram<u64>> {
         let mut all: Option<Histogram<u64>> = None;
         let measured = self
-            .calm(settings)
+            .shown(settings)
             .filter_map(|round| round.systems.get(system));
         for open in measured.filter_map(|measurement| measurement.open.as_ref()) {
             let histogram = open.latencies.decode();

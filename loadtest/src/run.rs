@@ -92,7 +92,7 @@ impl Running {
         match &scenario.against {
             Against::Floor => {
                 // Behind Envoy a probe must be asked over gRPC to learn that the floor is up.
-                let direct = scenario.prepared();
+                let direct = floors(&scenario.prepared());
                 let floor = System::start_floor(
                     with.server_core,
                     scenario.transport,
@@ -101,7 +101,7 @@ impl Running {
                     path,
                 )?;
                 let floor = behind(&scenario, floor, with, probe, path)?;
-                subjects.push(subject(base, floor, &requests, None));
+                subjects.push(subject(base, floor, &floors(&requests), None));
             }
             Against::Undisturbed => {}
             Against::Policies(policies) => {
@@ -334,6 +334,15 @@ const fn asked_over(scenario: &Scenario) -> Protocol {
 fn prepare(requests: &[RequestSpec], protocol: Protocol) -> Rc<[PreparedRequest]> {
     let prepared = requests.iter().map(|request| request.prepare(protocol));
     prepared.collect()
+}
+
+/// Requests as a floor answers them: it refuses none.
+fn floors(requests: &[PreparedRequest]) -> Rc<[PreparedRequest]> {
+    let each = |request: &PreparedRequest| PreparedRequest {
+        expected: vec![0, 200],
+        ..request.clone()
+    };
+    requests.iter().map(each).collect()
 }
 
 fn subject(

@@ -218,9 +218,9 @@ pub fn version(program: &Path, arguments: &[&str]) -> String {
         |output| {
             String::from_utf8_lossy(&output.stdout)
                 .lines()
-                .next()
+                .map(str::trim)
+                .find(|line| !line.is_empty())
                 .unwrap_or_default()
-                .trim()
                 .to_owned()
         },
     )

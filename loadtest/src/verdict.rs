@@ -25,7 +25,7 @@ pub struct Verdict {
     /// `at most` or `at least`.
     pub bound: &'static str,
     pub goal: f64,
-    /// The median over calm rounds of the ratio to the base, or a count; null of no calm round.
+    /// The median of the ratio to the base over the rounds that count (over all where none does), or a count.
     pub measured: f64,
     /// Its 95 % confidence interval.
     pub interval: (f64, f64),
@@ -142,12 +142,13 @@ fn unmeasurable(
     ratios: &[f64],
 ) -> Option<String> {
     let spread_of = |values: &[f64]| format!("spread {:.0} %", spread(values) * 100.0);
+    let calm = scenario.calm(settings).count();
     if let Some(failed) = &scenario.failed {
         return Some(failed.clone());
     }
     if matches!(figure, Figure::Cpu | Figure::Throughput) {
-        if ratios.len() < CALM_PAIRS {
-            let count = ratios.len();
+        let count = calm.min(ratios.len());
+        if count < CALM_PAIRS {
             return Some(format!(
                 "{count} calm pairs of {CALM_PAIRS}, {}",
                 spread_of(ratios)
@@ -163,10 +164,11 @@ fn unmeasurable(
         return None;
     }
     let base = scenario.figures(settings, &scenario.base, figure);
-    if base.len() < TAIL_ROUNDS {
+    let count = calm.min(base.len());
+    if count < TAIL_ROUNDS {
         return Some(format!(
-            "{} calm rounds of {TAIL_ROUNDS}, {}",
-            base.len(),
+            "{count} calm rounds of {TAIL_ROUNDS}, {} itself: {}",
+            scenario.base,
             spread_of(&base)
         ));
     }
@@ -179,10 +181,10 @@ fn unmeasurable(
     })
 }
 
-/// How busy the generator was in each calm round, with the system that made it work hardest.
+/// How busy the generator was in each round shown, with the system that made it work hardest.
 #[must_use]
 pub fn generator_busy(scenario: &ScenarioResult, settings: &Settings) -> Vec<f64> {
-    let rounds = scenario.calm(settings);
+    let rounds = scenario.shown(settings);
     rounds
         .map(|round| {
             let pair = [NAME, &scenario.base].map(|name| round.systems.get(name));

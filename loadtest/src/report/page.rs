@@ -117,7 +117,7 @@ fn section(html: &mut String, scenario: &ScenarioResult, summary: &Summary, sett
         );
     }
     let systems = scenario.systems();
-    if summary.calm > 0 {
+    if summary.rounds > 0 {
         html.push_str("<p class=legend>");
         for system in &systems {
             let _ = write!(
@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn what_comes_from_outside_is_text_on_the_page() {
-        let mut machine = Machine::read();
+        let mut machine = Machine::read(std::path::Path::new("."));
         machine.cpu = "<script>alert(1)</script>".into();
         let settings = Settings {
             pairs: 1,
