@@ -18,8 +18,8 @@ use uuid::Uuid;
 use crate::decision_log::{Log, Record, Recorder};
 use crate::engine::{
     AccessRequest, Content, Context, DuplicateMembers, EvaluateError, Flag, HttpAccess,
-    HttpRequest, Limits, Program, RegoErrorKind, RegoInput, RegoMachine, RegoSegment, RegoValue,
-    Scratch,
+    HttpRequest, Limits, Program, RegoErrorKind, RegoInput, RegoMachine, RegoSegment, RegoSetting,
+    RegoValue, Scratch,
 };
 use crate::model::{Access, Consumption, PolicyId, Timestamp, Validation, VariantAnswer};
 use crate::snapshot::{Current, Ended, Reader, Snapshot, WorkerReader};
@@ -166,6 +166,17 @@ struct Evaluation<'a> {
     answered: Answered<'a>,
 }
 
+impl<'a> Evaluation<'a> {
+    const fn rego_setting(&'a self, input: &'a RegoInput) -> RegoSetting<'a> {
+        RegoSetting {
+            input,
+            data: self.program.data(),
+            limits: &self.context.limits,
+            now: self.context.now,
+        }
+    }
+}
+
 impl Worker {
     #[must_use]
     pub fn new(reader: &Reader, limits: Limits, observer: Arc<dyn Observer>) -> Self {
@@ -269,9 +280,8 @@ impl Worker {
     ) -> Result<R, DecideError> {
         let mut machine = std::mem::take(&mut self.machine);
         let result = self.decide(Kind::Rego, Input::None, question, |with| {
-            let limits = &with.context.limits;
-            let (rego, data) = (with.program.rego(), with.program.data());
-            let value = rego.document(path, input, data, limits, &mut machine)?;
+            let rego = with.program.rego();
+            let value = rego.document(path, &with.rego_setting(input), &mut machine)?;
             let answer = RegoAnswer { value };
             let outcome = Outcome::positive_if(answer.holds());
             Ok((outcome, encode(&with.answered, &answer)))
@@ -296,9 +306,8 @@ impl Worker {
         encode: impl FnOnce(&Answered<'_>, &[RegoValue]) -> R,
     ) -> Result<R, DecideError> {
         self.decide(Kind::Rego, Input::None, question, |with| {
-            let limits = &with.context.limits;
-            let (rego, data) = (with.program.rego(), with.program.data());
-            let bindings = rego.query(query, input, data, limits)?;
+            let rego = with.program.rego();
+            let bindings = rego.query(query, &with.rego_setting(input))?;
             let outcome = Outcome::positive_if(!bindings.is_empty());
             Ok((outcome, encode(&with.answered, &bindings)))
         })

@@ -80,13 +80,13 @@ pub struct Program {
 impl Program {
     /// The Rego modules.
     #[must_use]
-    pub fn rego(&self) -> &Rego {
+    pub const fn rego(&self) -> &Rego {
         &self.rego
     }
 
     /// The data document.
     #[must_use]
-    pub fn data(&self) -> &Data {
+    pub const fn data(&self) -> &Data {
         &self.data
     }
 

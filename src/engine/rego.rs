@@ -5,6 +5,7 @@
 //! to one worker and holds the register machine and the interpreter between decisions. A document that no rule
 //! defines comes from the bundle's compact data and is made a value only when it is asked for.
 
+mod builtins;
 mod calls;
 mod compile;
 mod convert;
@@ -13,6 +14,7 @@ mod error;
 mod json;
 mod machine;
 mod query;
+mod rewrite;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,9 @@ pub use json::{JsonFault, parse as parse_rego_json, write as write_rego_json};
 pub use machine::RegoMachine;
 /// A Rego value: cheap to clone, ordered as OPA orders values.
 pub use regorus::Value as RegoValue;
+
+use crate::engine::{Data, Limits};
+use crate::model::Timestamp;
 
 use compile::Rule;
 use tree::Node;
@@ -48,6 +53,17 @@ pub struct RegoInput {
     pub value: Option<RegoValue>,
     /// A builtin's error ends the evaluation instead of making its expression undefined.
     pub strict: bool,
+}
+
+/// What a question to Rego brings along.
+#[derive(Clone, Copy, Debug)]
+pub struct RegoSetting<'a> {
+    pub input: &'a RegoInput,
+    /// The bundle's data.
+    pub data: &'a Data,
+    pub limits: &'a Limits,
+    /// What `time.now_ns` says.
+    pub now: Timestamp,
 }
 
 /// The Rego modules of a bundle.

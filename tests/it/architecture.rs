@@ -35,7 +35,7 @@ const BANNED_IN_CORE: [&str; 17] = [
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("policy", &["model"]),
-    ("engine", &["model", "policy"]),
+    ("engine", &["model", "policy", "jose"]),
     ("jose", &[]),
     ("bundle", &["model", "policy", "jose"]),
     ("snapshot", &["model", "policy", "engine", "bundle"]),

@@ -46,6 +46,7 @@ impl fmt::Display for CompileErrors {
 pub struct Compiler {
     documents: Vec<(Document, Arc<str>)>,
     modules: Vec<RegoModule>,
+    prints: bool,
     indexed: bool,
 }
 
@@ -54,6 +55,7 @@ impl Default for Compiler {
         Self {
             documents: Vec::new(),
             modules: Vec::new(),
+            prints: false,
             indexed: true,
         }
     }
@@ -71,12 +73,18 @@ impl Compiler {
         self.modules.push(module);
     }
 
+    /// Lets Rego's `print` be heard ([`crate::engine::RegoMachine::take_prints`]); else it does nothing.
+    pub const fn keep_prints(&mut self) {
+        self.prints = true;
+    }
+
     /// A compiler whose program looks at every policy: what the index is tested against.
     #[cfg(test)]
     pub(super) fn without_index() -> Self {
         Self {
             documents: Vec::new(),
             modules: Vec::new(),
+            prints: false,
             indexed: false,
         }
     }
@@ -90,7 +98,7 @@ impl Compiler {
         let mut errors = self.rego_policies(&mut data);
         let data = data.finish();
         let mut unsupported = 0;
-        let rego = compile_rego(self.modules, &data).unwrap_or_else(|found| {
+        let rego = compile_rego(self.modules, &data, self.prints).unwrap_or_else(|found| {
             let is_unsupported = |error: &&RegoError| error.kind == RegoErrorKind::Unsupported;
             unsupported = found.iter().filter(is_unsupported).count();
             errors.extend(found.into_iter().map(|error| (usize::MAX, located(error))));

@@ -1,11 +1,12 @@
 //! Every call of a module is one of a function that is there: what is not is refused before it can be undefined.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use regorus::unstable::{BUILTINS, Expr, Module, Ref, Rule, RuleHead};
+use regorus::unstable::{Expr, Module, Ref, Rule, RuleHead};
 
-use super::source;
-use super::{RegoError, RegoErrorKind};
+use super::builtins::{is_own, is_there, named};
+use super::source::{self, Part};
+use super::{RegoError, RegoErrorKind, RegoVersion};
 
 /// The functions that modules define, as paths below `data`.
 #[derive(Debug, Default)]
@@ -58,28 +59,47 @@ impl Functions {
     }
 }
 
-/// The calls of functions that are not there.
-pub(super) fn missing(module: &Module, functions: &Functions, errors: &mut Vec<RegoError>) {
-    source::each_expression(module, &mut |expression| {
-        let Expr::Call { fcn, .. } = expression else {
-            return;
-        };
+/// What modules call.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    /// The builtins of ours that regorus does not know, by name with what they take.
+    pub foreign: BTreeMap<&'static str, usize>,
+    /// Calls of functions that are not there.
+    pub errors: Vec<RegoError>,
+}
+
+impl Calls {
+    /// Looks at the calls of a module.
+    pub fn collect(&mut self, module: &Module, version: RegoVersion, functions: &Functions) {
+        source::each_part(module, &mut |part| {
+            if let Part::Expression(Expr::Call { fcn, .. }) = part {
+                self.call(module, fcn, version, functions);
+            }
+        });
+    }
+
+    fn call(&mut self, module: &Module, fcn: &Expr, version: RegoVersion, functions: &Functions) {
         let path = source::static_path(fcn);
+        if functions.defines(module, &path.names) {
+            return;
+        }
         let name = path.names.join(".");
-        let is_there = path.whole
-            && (name == "print"
-                || BUILTINS.contains_key(name.as_str())
-                || functions.defines(module, &path.names));
-        if !is_there {
+        if path.whole && is_there(&name, version) {
+            if let Some(builtin) = named(&name, version).filter(|_| !is_own(&name)) {
+                self.foreign
+                    .insert(builtin.name, usize::from(builtin.arity));
+            }
+        } else {
             let (kind, message) = if is_in_opa(&name) {
                 let message = format!("the builtin `{name}` of OPA is not supported");
                 (RegoErrorKind::Unsupported, message)
             } else {
                 (RegoErrorKind::Compile, format!("undefined function {name}"))
             };
-            errors.push(RegoError::new(kind, message).at(source::place(fcn.span())));
+            let error = RegoError::new(kind, message).at(source::place(fcn.span()));
+            self.errors.push(error);
         }
-    });
+    }
 }
 
 /// Whether OPA has a builtin of this name.

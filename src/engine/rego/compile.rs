@@ -3,15 +3,19 @@
 use std::sync::Arc;
 
 use regorus::languages::rego::compiler::Compiler;
-use regorus::rvm::program::Program;
+use regorus::rvm::Instruction;
+use regorus::rvm::instructions::BuiltinCallParams;
+use regorus::rvm::program::{BuiltinInfo, Program, RuleInfo, RuleType};
 use regorus::unstable::{Module as Parsed, Ref};
 use regorus::value::Object;
 use regorus::{CompiledPolicy, Engine as Interpreter, Value};
 
 use crate::engine::Data;
 
-use super::calls::{Functions, missing};
+use super::builtins;
+use super::calls::{Calls, Functions};
 use super::convert::to_rego;
+use super::rewrite::rewritten;
 use super::source;
 use super::tree::Node;
 use super::{Rego, RegoError, RegoErrorKind, Shared};
@@ -63,22 +67,25 @@ pub(super) struct Rule {
     pub entry: Option<usize>,
 }
 
-/// Compiles modules against the data beside them.
+/// Compiles modules against the data beside them. Without `prints`, `print` does nothing.
 ///
 /// # Errors
 ///
 /// What OPA would refuse too, and builtins that this engine does not have, each with its place.
-pub fn compile(modules: Vec<Module>, data: &Data) -> Result<Rego, Vec<RegoError>> {
+pub fn compile(modules: Vec<Module>, data: &Data, prints: bool) -> Result<Rego, Vec<RegoError>> {
     if modules.is_empty() {
         return Ok(Rego::default());
     }
     let mut interpreter = Interpreter::new();
     interpreter.set_strict_builtin_errors(false);
     interpreter.set_gather_prints(true);
+    builtins::extend(&mut interpreter)
+        .map_err(|report| vec![RegoError::from_report(&report, RegoErrorKind::Internal)])?;
     let mut errors = Vec::new();
     for module in &modules {
         interpreter.set_rego_v0(module.version == Version::V0);
-        let added = interpreter.add_policy(module.path.to_string(), module.text.to_string());
+        let added = rewritten(module, prints)
+            .and_then(|text| interpreter.add_policy(module.path.to_string(), text));
         if let Err(report) = added {
             errors.push(RegoError::from_report(&report, RegoErrorKind::Parse));
         }
@@ -88,11 +95,12 @@ pub fn compile(modules: Vec<Module>, data: &Data) -> Result<Rego, Vec<RegoError>
     }
     let parsed = interpreter.get_modules().clone();
     let functions = Functions::of(&parsed);
-    for module in &parsed {
-        missing(module, &functions, &mut errors);
+    let mut calls = Calls::default();
+    for (module, given) in parsed.iter().zip(&modules) {
+        calls.collect(module, given.version, &functions);
     }
-    if !errors.is_empty() {
-        return Err(errors);
+    if !calls.errors.is_empty() {
+        return Err(calls.errors);
     }
     let values = referenced(&parsed, data);
     let internal =
@@ -107,7 +115,7 @@ pub fn compile(modules: Vec<Module>, data: &Data) -> Result<Rego, Vec<RegoError>
             let policy = interpreter
                 .compile_with_entrypoint(&first.as_str().into())
                 .map_err(|report| internal(&report))?;
-            to_machine(&policy, names)
+            to_machine(&policy, &calls, names)
         }
     };
     // It switches the gathering of prints on as it compiles; and what it keeps of that is not wanted.
@@ -169,15 +177,28 @@ pub(super) fn name(path: &[String]) -> String {
 
 /// One program of all rules that the register machine takes. Where it refuses, halves are tried until the rules at
 /// fault are found.
-fn to_machine(policy: &CompiledPolicy, names: Vec<String>) -> (Option<Arc<Program>>, Vec<Rule>) {
+fn to_machine(
+    policy: &CompiledPolicy,
+    calls: &Calls,
+    names: Vec<String>,
+) -> (Option<Arc<Program>>, Vec<Rule>) {
     let mut refused = vec![None; names.len()];
     let whole: Vec<usize> = (0..names.len()).collect();
-    let mut program = find_refused(policy, &names, &whole, &mut refused);
+    let maker = Maker {
+        policy,
+        foreign: calls
+            .foreign
+            .iter()
+            .map(|(name, arity)| (*name, *arity))
+            .collect(),
+        names: &names,
+    };
+    let mut program = maker.find_refused(&whole, &mut refused);
     let taken: Vec<usize> = (0..names.len())
         .filter(|index| refused.get(*index).is_some_and(Option::is_none))
         .collect();
     if program.is_none() && !taken.is_empty() {
-        match attempt(policy, &names, &taken) {
+        match maker.attempt(&taken) {
             Ok(made) => program = Some(made),
             Err(reason) => {
                 // Each rule alone is taken, all of them together are too many.
@@ -202,53 +223,123 @@ fn to_machine(policy: &CompiledPolicy, names: Vec<String>) -> (Option<Arc<Progra
     (program, rules.collect())
 }
 
-/// The program of these rules; where there is none, why each of those that are refused alone is.
-fn find_refused(
-    policy: &CompiledPolicy,
-    names: &[String],
-    these: &[usize],
-    refused: &mut [Option<String>],
-) -> Option<Arc<Program>> {
-    match attempt(policy, names, these) {
-        Ok(program) => Some(program),
-        Err(reason) => {
-            match these {
-                [] => {}
-                [one] => {
-                    if let Some(slot) = refused.get_mut(*one) {
-                        *slot = Some(reason);
+/// Makes programs.
+struct Maker<'m> {
+    policy: &'m CompiledPolicy,
+    foreign: Vec<(&'static str, usize)>,
+    names: &'m [String],
+}
+
+impl Maker<'_> {
+    /// The program of these rules; where there is none, why each of those that are refused alone is.
+    fn find_refused(
+        &self,
+        these: &[usize],
+        refused: &mut [Option<String>],
+    ) -> Option<Arc<Program>> {
+        match self.attempt(these) {
+            Ok(program) => Some(program),
+            Err(reason) => {
+                match these {
+                    [] => {}
+                    [one] => {
+                        if let Some(slot) = refused.get_mut(*one) {
+                            *slot = Some(reason);
+                        }
+                    }
+                    more => {
+                        let (left, right) = more.split_at(more.len() / 2);
+                        self.find_refused(left, refused);
+                        self.find_refused(right, refused);
                     }
                 }
-                more => {
-                    let (left, right) = more.split_at(more.len() / 2);
-                    find_refused(policy, names, left, refused);
-                    find_refused(policy, names, right, refused);
-                }
+                None
             }
-            None
         }
+    }
+
+    fn attempt(&self, these: &[usize]) -> Result<Arc<Program>, String> {
+        let entries: Vec<&str> = these
+            .iter()
+            .filter_map(|index| self.names.get(*index))
+            .map(String::as_str)
+            .collect();
+        let program =
+            Compiler::compile_from_policy_with_host_await(self.policy, &entries, &self.foreign)
+                .map_err(|error| error.error.to_string())?;
+        let mut program = Arc::try_unwrap(program).map_err(|_| "the program is shared")?;
+        if let Some(rule) = program.rule_infos.iter().find(|rule| may_conflict(rule)) {
+            return Err(format!(
+                "`{}` could have two values at once, which the register machine does not notice",
+                rule.name
+            ));
+        }
+        supply(&mut program);
+        program.validate_limits()?;
+        Ok(Arc::new(program))
     }
 }
 
-fn attempt(
-    policy: &CompiledPolicy,
-    names: &[String],
-    these: &[usize],
-) -> Result<Arc<Program>, String> {
-    let entries: Vec<&str> = these
+/// Whether definitions of a complete rule or of a function could disagree.
+fn may_conflict(rule: &RuleInfo) -> bool {
+    matches!(rule.rule_type, RuleType::Complete)
+        && rule.definitions.len() > 1
+        && !rule.early_exit_on_first_success
+}
+
+/// Puts our builtins in the places of those of regorus, and a plain call in the place of each wait for the host: the
+/// arguments are in one array there, and the name was loaded just before.
+fn supply(program: &mut Program) {
+    for (information, resolved) in program
+        .builtin_info_table
         .iter()
-        .filter_map(|index| names.get(*index))
-        .map(String::as_str)
-        .collect();
-    Compiler::compile_from_policy(policy, &entries).map_err(|error| error.error.to_string())
+        .zip(&mut program.resolved_builtins)
+    {
+        if let Some(builtin) = builtins::named(&information.name, Version::V0) {
+            resolved.0 = builtin.direct;
+        }
+    }
+    let mut loaded = None;
+    for index in 0..program.instructions.len() {
+        let Some(instruction) = program.instructions.get(index).cloned() else {
+            continue;
+        };
+        if let Instruction::HostAwait { dest, arg, .. } = instruction
+            && let Some(builtin) = loaded
+                .and_then(|literal: u16| program.literals.get(usize::from(literal)))
+                .and_then(|name| name.as_string().ok())
+                .and_then(|name| builtins::named(name, Version::V0))
+        {
+            let information = BuiltinInfo {
+                name: builtin.name.to_owned(),
+                num_args: 1,
+            };
+            let builtin_index = program.add_builtin_info(information);
+            program.resolved_builtins.push((builtin.packed, 1));
+            let params_index = program.add_builtin_call_params(BuiltinCallParams {
+                dest,
+                builtin_index,
+                num_args: 1,
+                args: [arg, 0, 0, 0, 0, 0, 0, 0],
+            });
+            if let Some(slot) = program.instructions.get_mut(index) {
+                *slot = Instruction::BuiltinCall { params_index };
+            }
+        }
+        loaded = match instruction {
+            Instruction::Load { literal_idx, .. } => Some(literal_idx),
+            _ => None,
+        };
+    }
+    program.recompute_host_await_presence();
 }
 
 /// The part of the data that modules refer to.
 fn referenced(modules: &[Ref<Parsed>], data: &Data) -> Value {
     let mut paths = Vec::new();
     for module in modules {
-        source::each_expression(module, &mut |expression| {
-            paths.extend(source::data_path(expression));
+        source::each_part(module, &mut |part| {
+            source::collect_data_paths(part, &mut paths)
         });
     }
     select(paths, data)

@@ -3,13 +3,13 @@
 use regorus::Value;
 use regorus::value::Object;
 
+use crate::engine::Data;
 use crate::engine::value::Value as DataValue;
-use crate::engine::{Data, Limits};
 
 use super::convert::to_rego;
 
 use super::tree::Node;
-use super::{Rego, RegoError, RegoInput, RegoMachine, RegoSegment};
+use super::{Rego, RegoError, RegoMachine, RegoSegment, RegoSetting};
 
 impl Rego {
     /// The document at `path`, None where it is undefined.
@@ -20,18 +20,17 @@ impl Rego {
     pub fn document(
         &self,
         path: &[RegoSegment<'_>],
-        input: &RegoInput,
-        data: &Data,
-        limits: &Limits,
+        setting: &RegoSetting<'_>,
         machine: &mut RegoMachine,
     ) -> Result<Option<Value>, RegoError> {
+        let data = setting.data;
         let Some(shared) = &self.shared else {
             return Ok(base(data, path).map(|value| to_rego(&value)));
         };
         let mut node = &shared.tree;
         for (depth, segment) in path.iter().enumerate() {
             if let Some(rule) = node.rule {
-                let value = machine.load(shared).rule(rule, input, limits)?;
+                let value = machine.load(shared).rule(rule, setting)?;
                 let rest = path.get(depth..).unwrap_or_default();
                 return Ok(rest
                     .iter()
@@ -47,7 +46,7 @@ impl Rego {
             }
         }
         let value = whole(node, base(data, path), &mut |rule| {
-            machine.load(shared).rule(rule, input, limits)
+            machine.load(shared).rule(rule, setting)
         })?;
         Ok(Some(value).filter(|value| *value != Value::Undefined))
     }

@@ -102,10 +102,11 @@ impl RegoError {
 
 /// What the interpreter's messages say.
 fn kind_of(message: &str) -> Option<RegoErrorKind> {
-    const KNOWN: [(&str, RegoErrorKind); 9] = [
+    const KNOWN: [(&str, RegoErrorKind); 10] = [
         ("multiple outputs", RegoErrorKind::Conflict),
         ("conflict", RegoErrorKind::Conflict),
         ("exceeded time limit", RegoErrorKind::Cancelled),
+        ("exceeded memory limit", RegoErrorKind::Cancelled),
         ("exceeded size limit", RegoErrorKind::Cancelled),
         ("recursion detected", RegoErrorKind::Recursion),
         ("is unsafe", RegoErrorKind::UnsafeVar),
@@ -122,6 +123,7 @@ impl From<VmError> for RegoError {
         let kind = match &error {
             VmError::InstructionLimitExceeded { .. }
             | VmError::TimeLimitExceeded { .. }
+            | VmError::MemoryLimitExceeded { .. }
             | VmError::RegexSizeLimitExceeded { .. } => RegoErrorKind::Cancelled,
             VmError::ArithmeticError { .. }
             | VmError::NumericOverflow { .. }

@@ -9,8 +9,9 @@ use regorus::{Engine, Value};
 
 use crate::engine::Limits;
 
+use super::builtins;
 use super::compile::Rule;
-use super::{Rego, RegoError, RegoErrorKind, RegoInput, Shared};
+use super::{Rego, RegoError, RegoErrorKind, RegoSetting, Shared};
 
 /// Steps between two looks at the clock.
 const CLOCK_INTERVAL: NonZeroU32 = NonZeroU32::new(512).unwrap();
@@ -40,6 +41,17 @@ impl RegoMachine {
         }
     }
 
+    /// What `print` said since the last call, each with its place.
+    pub fn take_prints(&mut self) -> Vec<String> {
+        let interpreter = self
+            .loaded
+            .as_mut()
+            .and_then(|loaded| loaded.interpreter.as_mut());
+        interpreter
+            .and_then(|interpreter| interpreter.take_prints().ok())
+            .unwrap_or_default()
+    }
+
     pub(super) fn load(&mut self, shared: &Arc<Shared>) -> &mut Loaded {
         let loaded = self.loaded.take();
         let loaded = loaded.filter(|loaded| Arc::ptr_eq(&loaded.shared, shared));
@@ -55,52 +67,44 @@ impl RegoMachine {
 
 impl Loaded {
     /// The value of a rule; `Undefined` where it has none.
-    pub fn rule(
-        &mut self,
-        index: usize,
-        input: &RegoInput,
-        limits: &Limits,
-    ) -> Result<Value, RegoError> {
+    pub fn rule(&mut self, index: usize, setting: &RegoSetting<'_>) -> Result<Value, RegoError> {
+        builtins::begin(setting.now.unix_nanos() as i64, setting.input.strict);
         let shared = self.shared.clone();
         match shared.rules.get(index) {
+            // The register machine takes a builtin's error for one of the rule's body: it only fails that.
             Some(Rule {
                 entry: Some(entry), ..
-            }) => self.run(*entry, input, limits),
-            Some(rule) => self.interpret(&rule.name, input, limits),
+            }) if !setting.input.strict => self.run(*entry, setting),
+            Some(rule) => self.interpret(&rule.name, setting),
             None => Ok(Value::Undefined),
         }
     }
 
-    fn run(
-        &mut self,
-        entry: usize,
-        input: &RegoInput,
-        limits: &Limits,
-    ) -> Result<Value, RegoError> {
+    fn run(&mut self, entry: usize, setting: &RegoSetting<'_>) -> Result<Value, RegoError> {
         let machine = match &mut self.machine {
             Some(machine) => machine,
-            None => self.machine.insert(machine(&self.shared, limits)?),
+            None => self.machine.insert(machine(&self.shared, setting.limits)?),
         };
-        machine.set_strict_builtin_errors(input.strict);
-        machine.set_input(input.value.clone().unwrap_or(Value::Undefined));
+        machine.set_input(setting.input.value.clone().unwrap_or(Value::Undefined));
         let result = machine.execute_entry_point_by_index(entry);
         // The request's memory is not kept until the next one.
         machine.set_input(Value::Undefined);
         Ok(result?)
     }
 
-    fn interpret(
-        &mut self,
-        name: &str,
-        input: &RegoInput,
-        limits: &Limits,
-    ) -> Result<Value, RegoError> {
-        let interpreter = self.interpreter(limits);
-        interpreter.set_strict_builtin_errors(input.strict);
-        interpreter.set_input(input.value.clone().unwrap_or(Value::Undefined));
+    fn interpret(&mut self, name: &str, setting: &RegoSetting<'_>) -> Result<Value, RegoError> {
+        let interpreter = self.interpreter(setting.limits);
+        interpreter.set_strict_builtin_errors(setting.input.strict);
+        interpreter.set_input(setting.input.value.clone().unwrap_or(Value::Undefined));
         let result = interpreter.eval_rule(name.to_owned());
         interpreter.set_input(Value::Undefined);
-        result.map_err(|report| RegoError::from_report(&report, RegoErrorKind::Internal))
+        // Where errors are strict, what else can go wrong is a builtin's.
+        let otherwise = if setting.input.strict {
+            RegoErrorKind::Builtin
+        } else {
+            RegoErrorKind::Internal
+        };
+        result.map_err(|report| RegoError::from_report(&report, otherwise))
     }
 
     /// The worker's own copy of the interpreter.

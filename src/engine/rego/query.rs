@@ -4,12 +4,11 @@ use regorus::unstable::{Parser, Source};
 use regorus::value::Object;
 use regorus::{Engine, Value};
 
-use crate::engine::{Data, Limits};
-
+use super::builtins;
 use super::compile::select;
 use super::machine::timer;
 use super::source;
-use super::{Rego, RegoError, RegoErrorKind, RegoInput};
+use super::{Rego, RegoError, RegoErrorKind, RegoSetting};
 
 impl Rego {
     /// Each way in which `text` holds: an object of its variables' values.
@@ -17,23 +16,21 @@ impl Rego {
     /// # Errors
     ///
     /// [`RegoError`]; of kind `Parse` or `Compile` where the query itself is at fault.
-    pub fn query(
-        &self,
-        text: &str,
-        input: &RegoInput,
-        data: &Data,
-        limits: &Limits,
-    ) -> Result<Vec<Value>, RegoError> {
-        let shared = self.shared.as_deref();
-        let mut engine = shared.map_or_else(Engine::new, |shared| shared.interpreter.clone());
-        engine.set_rego_v0(false);
+    pub fn query(&self, text: &str, setting: &RegoSetting<'_>) -> Result<Vec<Value>, RegoError> {
+        let RegoSetting { input, data, .. } = *setting;
         let report = |report: &anyhow::Error, kind| RegoError::from_report(report, kind);
+        let shared = self.shared.as_deref();
+        let mut engine = match shared {
+            Some(shared) => shared.interpreter.clone(),
+            None => empty().map_err(|error| report(&error, RegoErrorKind::Internal))?,
+        };
+        engine.set_rego_v0(false);
         let mut paths = paths(text).map_err(|error| report(&error, RegoErrorKind::Parse))?;
         if !paths.is_empty() {
             // The query may refer to data that no module refers to.
             for module in engine.get_modules().clone() {
-                source::each_expression(&module, &mut |expression| {
-                    paths.extend(source::data_path(expression));
+                source::each_part(&module, &mut |part| {
+                    source::collect_data_paths(part, &mut paths);
                 });
             }
             engine.clear_data();
@@ -41,9 +38,10 @@ impl Rego {
                 .add_data(select(paths, data))
                 .map_err(|error| report(&error, RegoErrorKind::Internal))?;
         }
-        engine.set_execution_timer_config(timer(limits));
+        engine.set_execution_timer_config(timer(setting.limits));
         engine.set_strict_builtin_errors(input.strict);
         engine.set_gather_prints(true);
+        builtins::begin(setting.now.unix_nanos() as i64, input.strict);
         engine.set_input(input.value.clone().unwrap_or(Value::Undefined));
         let results = engine
             .eval_query(text.to_owned(), false)
@@ -59,6 +57,13 @@ impl Rego {
         });
         Ok(holds.map(|result| named(result.bindings)).collect())
     }
+}
+
+/// An interpreter without modules.
+fn empty() -> anyhow::Result<Engine> {
+    let mut engine = Engine::new();
+    builtins::extend(&mut engine)?;
+    Ok(engine)
 }
 
 /// The variables that the query names itself.
@@ -83,8 +88,8 @@ fn paths(text: &str) -> anyhow::Result<Vec<Vec<String>>> {
     parser.enable_rego_v1()?;
     let query = parser.parse_user_query()?;
     let mut paths = Vec::new();
-    source::each_in_query(&query, &mut |expression| {
-        paths.extend(source::data_path(expression));
+    source::each_in_query(&query, &mut |part| {
+        source::collect_data_paths(part, &mut paths)
     });
     Ok(paths)
 }

@@ -1,6 +1,8 @@
 //! What a parsed module says: its package, its rules' paths, what it refers to and calls, with places.
 
-use regorus::unstable::{Expr, Literal, Module, Query, Ref, Rule, RuleAssign, RuleHead, Span};
+use regorus::unstable::{
+    Expr, Literal, LiteralStmt, Module, Query, Ref, Rule, RuleAssign, RuleHead, Span,
+};
 
 use super::RegoPlace;
 
@@ -87,8 +89,22 @@ pub(super) fn place(span: &Span) -> RegoPlace {
     }
 }
 
-/// Calls `each` with every expression of a module, those inside others included; a reference is one expression.
-pub(super) fn each_expression(module: &Module, each: &mut dyn FnMut(&Expr)) {
+/// A part of a module.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Part<'m> {
+    Statement(&'m LiteralStmt),
+    Expression(&'m Expr),
+}
+
+/// Adds the paths below `data` that a part refers to.
+pub(super) fn collect_data_paths(part: Part<'_>, paths: &mut Vec<Vec<String>>) {
+    if let Part::Expression(expression) = part {
+        paths.extend(data_path(expression));
+    }
+}
+
+/// Calls `each` with every statement and expression of a module, those inside others included; a reference is one expression.
+pub(super) fn each_part(module: &Module, each: &mut dyn FnMut(Part<'_>)) {
     for import in &module.imports {
         expression(&import.refr, each);
     }
@@ -97,7 +113,7 @@ pub(super) fn each_expression(module: &Module, each: &mut dyn FnMut(&Expr)) {
     }
 }
 
-fn each_in_rule(rule: &Rule, each: &mut dyn FnMut(&Expr)) {
+fn each_in_rule(rule: &Rule, each: &mut dyn FnMut(Part<'_>)) {
     match rule {
         Rule::Spec { head, bodies, .. } => {
             match head {
@@ -129,21 +145,22 @@ fn each_in_rule(rule: &Rule, each: &mut dyn FnMut(&Expr)) {
     }
 }
 
-fn assigned(assign: Option<&RuleAssign>, each: &mut dyn FnMut(&Expr)) {
+fn assigned(assign: Option<&RuleAssign>, each: &mut dyn FnMut(Part<'_>)) {
     if let Some(assign) = assign {
         expression(&assign.value, each);
     }
 }
 
-fn all(expressions: &[Ref<Expr>], each: &mut dyn FnMut(&Expr)) {
+fn all(expressions: &[Ref<Expr>], each: &mut dyn FnMut(Part<'_>)) {
     for inner in expressions {
         expression(inner, each);
     }
 }
 
-/// Calls `each` with every expression of a query.
-pub(super) fn each_in_query(query: &Query, each: &mut dyn FnMut(&Expr)) {
+/// Calls `each` with every statement and expression of a query.
+pub(super) fn each_in_query(query: &Query, each: &mut dyn FnMut(Part<'_>)) {
     for statement in &query.stmts {
+        each(Part::Statement(statement));
         match &statement.literal {
             Literal::SomeVars { .. } => {}
             Literal::SomeIn {
@@ -169,8 +186,8 @@ pub(super) fn each_in_query(query: &Query, each: &mut dyn FnMut(&Expr)) {
     }
 }
 
-fn expression(outer: &Expr, each: &mut dyn FnMut(&Expr)) {
-    each(outer);
+fn expression(outer: &Expr, each: &mut dyn FnMut(Part<'_>)) {
+    each(Part::Expression(outer));
     match outer {
         Expr::String { .. }
         | Expr::RawString { .. }
@@ -227,7 +244,7 @@ fn expression(outer: &Expr, each: &mut dyn FnMut(&Expr)) {
 }
 
 /// What a reference begins with: its own beginnings are not told, only what is computed in it.
-fn base(refr: &Expr, each: &mut dyn FnMut(&Expr)) {
+fn base(refr: &Expr, each: &mut dyn FnMut(Part<'_>)) {
     match refr {
         Expr::Var { .. } => {}
         Expr::RefDot { refr, .. } => base(refr, each),
