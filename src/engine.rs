@@ -22,6 +22,6 @@ pub use program::{
 };
 pub use rego::{
     Rego, RegoEngine, RegoError, RegoErrorKind, RegoInput, RegoMachine, RegoModule, RegoPlace,
-    RegoSegment, RegoSetting, RegoValue, RegoVersion,
+    RegoSegment, RegoSetting, RegoTest, RegoTestOutcome, RegoValue, RegoVersion,
 };
 pub use value::Value;

@@ -15,6 +15,7 @@ mod json;
 mod machine;
 mod query;
 mod rewrite;
+mod self_test;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ pub use json::{JsonFault, parse as parse_rego_json, write as write_rego_json};
 pub use machine::RegoMachine;
 /// A Rego value: cheap to clone, ordered as OPA orders values.
 pub use regorus::Value as RegoValue;
+pub use self_test::{RegoTest, RegoTestOutcome};
 
 use crate::engine::{Data, Limits};
 use crate::model::Timestamp;

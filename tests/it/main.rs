@@ -29,5 +29,6 @@ mod opa_api;
 mod opa_bundles;
 mod policy_cli;
 mod policy_engine;
+mod rego;
 mod swap;
 mod up;

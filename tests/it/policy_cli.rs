@@ -279,3 +279,80 @@ fn the_schema_is_printed() {
     );
     assert!(schema["$defs"]["ValidationPolicy"].is_object());
 }
+
+const REGO: &str = "\
+package authz
+
+default allow := false
+
+allow if input.role in data.roles
+
+test_admin if allow with input as {\"role\": \"admin\"}
+
+test_guest if not allow with input as {\"role\": \"guest\"}
+
+todo_test_later if false
+";
+
+#[test]
+fn rego_modules_are_checked_tested_and_asked() {
+    let folder = scratch();
+    let path = folder.path().display().to_string();
+    let module = write(folder.path(), "authz.rego", REGO);
+    write(folder.path(), "data.json", "{\"roles\": [\"admin\"]}");
+    let (code, text) = ran(&["check", &path]);
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.contains("note: `data.authz.test_admin` runs on the interpreter: the `with` keyword"),
+        "{text}"
+    );
+    let (code, text) = ran(&["test", &path]);
+    assert_eq!(
+        (code, text.as_str()),
+        (
+            0,
+            "SKIPPED data.authz.todo_test_later\n2 tests passed, 0 failed, 1 skipped\n"
+        )
+    );
+    let input = write(folder.path(), "question.txt", "{\"role\": \"admin\"}");
+    let eval = ["eval", "--kind", "rego", "--path", "authz/allow"];
+    let (code, text) = ran(&[&eval[..], &["--input", &input, &path]].concat());
+    assert_eq!((code, text.trim()), (0, "{\n  \"result\": true\n}"));
+
+    let broken = REGO
+        .replace("{\"role\": \"guest\"}", "{\"role\": \"admin\"}")
+        .replace(
+            "test_guest if not",
+            "test_guest if print(\"here\")\n\ntest_other if not",
+        );
+    write(folder.path(), "authz.rego", &broken);
+    let (code, text) = ran(&["test", &path]);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("authz.rego:9: here\n"), "{text}");
+    assert!(
+        text.contains("FAILED data.authz.test_other: it is undefined\n"),
+        "{text}"
+    );
+
+    write(
+        folder.path(),
+        "authz.rego",
+        "package authz\n\nx := http.send({})\ny := nothing(1)\n",
+    );
+    let (code, text) = ran(&["check", &path]);
+    assert_eq!(code, 1, "{text}");
+    assert!(
+        text.contains(&format!(
+            "{module}:3:6: the builtin `http.send` of OPA is not supported"
+        )),
+        "{text}"
+    );
+    assert!(
+        text.contains(&format!("{module}:4:6: undefined function nothing")),
+        "{text}"
+    );
+    write(folder.path(), "authz.rego", "package authz\n\nx := (\n");
+    let (code, text) = ran(&["check", &path]);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains(&format!("{module}:")), "{text}");
+}

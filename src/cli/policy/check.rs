@@ -7,9 +7,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::Sources;
-use crate::cli::folder::{Folder, start_of};
+use crate::cli::folder::{Folder, Kept, start_of};
 use crate::cli::output::{Output, count, finding, finding_line};
-use crate::engine::{CompileError, Compiler, DataBuilder, Program};
+use crate::engine::{
+    CompileError, Compiler, DataBuilder, Program, RegoEngine, RegoModule, RegoVersion,
+};
 use crate::policy::{Decides, Document, PolicyError, canonical};
 
 /// Arguments of `lictor policy check`.
@@ -26,6 +28,8 @@ pub(super) struct Args {
 struct Findings {
     errors: Vec<PolicyError>,
     warnings: Vec<PolicyError>,
+    /// Rego rules that do not run on the register machine, with the reason.
+    interpreted: Vec<(String, String)>,
 }
 
 /// Checks, prints, and says by the exit code whether all is in order.
@@ -46,28 +50,51 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn find(folder: &Folder) -> Findings {
     let mut errors = folder.errors.clone();
-    errors.extend(folder.modules.iter().map(|module| PolicyError {
-        place: start_of(&module.file),
-        message: "this build has no Rego engine: the module could not decide".to_owned(),
-    }));
     let (data, data_errors) = folder.data();
     errors.extend(data_errors);
     let mut warnings = Vec::new();
-    match compile(&folder.documents, data) {
-        Ok(program) => warnings.extend(program.warnings().iter().map(located)),
+    let mut interpreted = Vec::new();
+    match compile(&folder.documents, &folder.modules, data) {
+        Ok(program) => {
+            warnings.extend(program.warnings().iter().map(located));
+            let rules = program.rego().rules();
+            interpreted.extend(rules.filter_map(|(rule, engine)| match engine {
+                RegoEngine::Machine => None,
+                RegoEngine::Interpreter(reason) => Some((rule.to_owned(), reason.clone())),
+            }));
+        }
         Err(found) => errors.extend(found),
     }
     errors.sort_by(|left, right| left.place.cmp(&right.place));
     errors.dedup();
-    Findings { errors, warnings }
+    Findings {
+        errors,
+        warnings,
+        interpreted,
+    }
 }
 
-/// Compiles documents in the order given.
+/// Compiles documents in the order given, and modules; what these print is kept.
 pub(super) fn compile(
     documents: &[Document],
+    modules: &[Kept],
     data: DataBuilder,
 ) -> Result<Program, Vec<PolicyError>> {
     let mut compiler = Compiler::default();
+    compiler.keep_prints();
+    for module in modules {
+        let text = std::str::from_utf8(&module.bytes).map_err(|_| {
+            vec![PolicyError {
+                place: start_of(&module.file),
+                message: "the file is not UTF-8 text".to_owned(),
+            }]
+        })?;
+        compiler.add_module(RegoModule {
+            path: module.file.as_str().into(),
+            text: text.into(),
+            version: RegoVersion::V1,
+        });
+    }
     for document in documents {
         let hash = canonical::content_hash(document.json.as_bytes()).map_err(|error| {
             vec![PolicyError {
@@ -96,6 +123,9 @@ fn text(folder: &Folder, findings: &Findings) -> String {
     }
     for warning in &findings.warnings {
         text.push_str(&finding_line("warning", warning));
+    }
+    for (rule, reason) in &findings.interpreted {
+        let _ = writeln!(text, "note: `{rule}` runs on the interpreter: {reason}");
     }
     for document in &folder.documents {
         let metadata = &document.metadata;
@@ -136,8 +166,15 @@ fn report(folder: &Folder, findings: &Findings) -> Value {
             })
         })
         .collect();
+    let interpreted: Vec<_> = findings
+        .interpreted
+        .iter()
+        .map(|(rule, reason)| json!({"rule": rule, "reason": reason}))
+        .collect();
     json!({
         "documents": documents,
+        "modules": folder.modules.iter().map(|module| &module.file).collect::<Vec<_>>(),
+        "interpreted": interpreted,
         "errors": findings.errors.iter().map(finding).collect::<Vec<_>>(),
         "warnings": findings.warnings.iter().map(finding).collect::<Vec<_>>(),
     })

@@ -61,7 +61,7 @@ pub(super) fn measure(folder: &Folder, now: Timestamp) -> Vec<Coverage> {
                 return None;
             }
             let (data, _) = folder.data();
-            if let Ok(program) = compile(std::slice::from_ref(document), data) {
+            if let Ok(program) = compile(std::slice::from_ref(document), &folder.modules, data) {
                 for test in &document.tests {
                     if let Some(answer) = ask(&program, document, test, now) {
                         for part in &mut parts {

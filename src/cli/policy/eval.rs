@@ -13,9 +13,10 @@ use super::check::compile;
 use super::{Sources, usage};
 use crate::api::decision::{self, AccessAnswer, Envelope, Reason, Timing};
 use crate::cli::output::Output;
+use crate::engine::rego::{parse_rego_json, write_rego_json};
 use crate::engine::{
-    AccessRequest, Context, DuplicateMembers, HttpAccess, HttpHeader, Limits, Program, Scratch,
-    WrittenRequest,
+    AccessRequest, Context, DuplicateMembers, HttpAccess, HttpHeader, Limits, Program, RegoInput,
+    RegoMachine, RegoSegment, RegoSetting, Scratch, WrittenRequest,
 };
 use crate::model::{Access, Timestamp};
 use crate::policy::{self, Format, PolicyErrors};
@@ -34,6 +35,9 @@ pub(super) struct Args {
     /// What is asked
     #[arg(long, value_enum, default_value_t = Kind::Validate)]
     kind: Kind,
+    /// Of Rego: the document's path below `data`
+    #[arg(long, default_value = "", value_name = "PATH")]
+    path: String,
     /// Add every policy and rule that was considered
     #[arg(long)]
     explain: bool,
@@ -56,6 +60,8 @@ enum Kind {
     Http,
     /// {experiment or policy_id, key, context}
     Variant,
+    /// Any JSON, for a Rego document
+    Rego,
 }
 
 /// Decides and prints the decision.
@@ -75,7 +81,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (data, data_errors) = folder.data();
     let mut errors = folder.errors.clone();
     errors.extend(data_errors);
-    let program = compile(&folder.documents, data);
+    let program = compile(&folder.documents, &folder.modules, data);
     let program = match program {
         Ok(program) if errors.is_empty() => program,
         Ok(_) => bail!(PolicyErrors(errors)),
@@ -91,7 +97,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         explain: args.explain,
         limits: Limits::default(),
     };
-    let answer = decide(&program, args.kind, &input, &context)?;
+    let answer = match args.kind {
+        Kind::Rego => rego(&program, &args.path, &input, &context)?,
+        kind => decide(&program, kind, &input, &context)?,
+    };
     Output::Json.print(&answer, String::new)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -154,12 +163,55 @@ fn decide(
             encode_access(&mut out, &envelope, &answer.access);
             return Ok(http_effects(unwrapped(&out)?, &answer));
         }
+        Kind::Rego => bail!("a Rego document is no decision of policies"),
         Kind::Variant => {
             let answer = program.variant(input.as_bytes(), context, &scratch)?;
             decision::variant(&mut out, &envelope, &answer);
         }
     }
     unwrapped(&out)
+}
+
+/// The document at a path below `data`: `result`, absent where it is undefined.
+fn rego(
+    program: &Program,
+    path: &str,
+    input: &str,
+    context: &Context<'_>,
+) -> anyhow::Result<Value> {
+    let value = parse_rego_json(input.as_bytes(), context.limits.input_depth)?;
+    let input = RegoInput {
+        value: Some(value),
+        strict: false,
+    };
+    let setting = RegoSetting {
+        input: &input,
+        data: program.data(),
+        limits: &context.limits,
+        now: context.now,
+    };
+    let path: Vec<RegoSegment<'_>> = path
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .map(|part| {
+            part.parse()
+                .map_or(RegoSegment::Name(part), RegoSegment::Index)
+        })
+        .collect();
+    let mut machine = RegoMachine::default();
+    let found = program.rego().document(&path, &setting, &mut machine)?;
+    for line in machine.take_prints() {
+        eprintln!("{line}");
+    }
+    let Some(value) = found else {
+        return Ok(json!({}));
+    };
+    let mut text = Vec::new();
+    if !write_rego_json(&value, context.limits.rego_result_bytes, &mut text) {
+        bail!("the result is too large");
+    }
+    let result: Value = serde_json::from_slice(&text)?;
+    Ok(json!({ "result": result }))
 }
 
 /// Whether this is the policy engine's question rather than AuthZEN's.

@@ -1,4 +1,4 @@
-//! `lictor policy test`: the decision tests that stand beside the policies.
+//! `lictor policy test`: the decision tests that stand beside the policies, and the tests of Rego modules.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use super::coverage::{self, Coverage};
 use super::{Sources, usage};
 use crate::cli::folder::Folder;
 use crate::cli::output::{Output, count, finding, finding_line};
-use crate::engine::{Limits, TestFailure};
+use crate::engine::{Limits, RegoInput, RegoSetting, RegoTest, RegoTestOutcome, TestFailure};
 use crate::model::Timestamp;
 use crate::policy::PolicyError;
 
@@ -35,9 +35,23 @@ pub(super) struct Args {
 struct Outcome {
     passed: usize,
     failures: Vec<TestFailure>,
+    /// The tests of Rego modules.
+    rego: Vec<RegoTest>,
     /// What kept the tests from running.
     errors: Vec<PolicyError>,
     coverage: Option<Vec<Coverage>>,
+}
+
+impl Outcome {
+    fn failed(&self) -> usize {
+        let failed = |test: &&RegoTest| matches!(test.outcome, RegoTestOutcome::Failed(_));
+        self.failures.len() + self.rego.iter().filter(failed).count()
+    }
+
+    fn skipped(&self) -> usize {
+        let skipped = |test: &&RegoTest| test.outcome == RegoTestOutcome::Skipped;
+        self.rego.iter().filter(skipped).count()
+    }
 }
 
 /// Runs the tests, prints, and says by the exit code whether all passed.
@@ -46,20 +60,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Ok(folder) => folder,
         Err(code) => return Ok(code),
     };
-    if folder.errors.is_empty() && folder.documents.is_empty() {
+    if folder.errors.is_empty() && folder.documents.is_empty() && folder.modules.is_empty() {
         return Ok(usage(&anyhow::anyhow!("no policies were found there")));
     }
     let now = args.at.unwrap_or_else(super::now);
     let outcome = outcome(&folder, now, args.coverage);
     args.output
         .print(&report(&outcome), || text(&folder, &outcome))?;
-    Ok(
-        if outcome.errors.is_empty() && outcome.failures.is_empty() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        },
-    )
+    Ok(if outcome.errors.is_empty() && outcome.failed() == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn outcome(folder: &Folder, now: Timestamp, with_coverage: bool) -> Outcome {
@@ -69,7 +81,7 @@ fn outcome(folder: &Folder, now: Timestamp, with_coverage: bool) -> Outcome {
         ..Outcome::default()
     };
     outcome.errors.extend(data_errors);
-    match compile(&folder.documents, data) {
+    match compile(&folder.documents, &folder.modules, data) {
         Err(errors) => outcome.errors.extend(errors),
         Ok(program) => {
             match program.self_test(now, Limits::default()) {
@@ -80,6 +92,15 @@ fn outcome(folder: &Folder, now: Timestamp, with_coverage: bool) -> Outcome {
                     outcome.failures = failures;
                 }
             }
+            let (input, limits) = (RegoInput::default(), Limits::default());
+            outcome.rego = program.rego().self_test(&RegoSetting {
+                input: &input,
+                data: program.data(),
+                limits: &limits,
+                now,
+            });
+            let passed = |test: &&RegoTest| test.outcome == RegoTestOutcome::Passed;
+            outcome.passed += outcome.rego.iter().filter(passed).count();
             if with_coverage && outcome.errors.is_empty() {
                 outcome.coverage = Some(coverage::measure(folder, now));
             }
@@ -108,15 +129,35 @@ fn text(folder: &Folder, outcome: &Outcome) -> String {
     for failure in &outcome.failures {
         let _ = writeln!(text, "{}FAILED {failure}", place(folder, failure));
     }
+    for test in &outcome.rego {
+        for line in &test.prints {
+            let _ = writeln!(text, "{line}");
+        }
+        match &test.outcome {
+            RegoTestOutcome::Passed => {}
+            RegoTestOutcome::Skipped => {
+                let _ = writeln!(text, "SKIPPED {}", test.name);
+            }
+            RegoTestOutcome::Failed(message) => {
+                let _ = writeln!(text, "FAILED {}: {message}", test.name);
+            }
+        }
+    }
     for coverage in outcome.coverage.iter().flatten() {
         text.push_str(&coverage.to_text());
     }
-    let _ = writeln!(
+    let _ = write!(
         text,
         "{} passed, {} failed",
         count(outcome.passed, "test", "tests"),
-        outcome.failures.len()
+        outcome.failed()
     );
+    match outcome.skipped() {
+        0 => text.push('\n'),
+        skipped => {
+            let _ = writeln!(text, ", {skipped} skipped");
+        }
+    }
     text
 }
 
@@ -128,8 +169,26 @@ fn report(outcome: &Outcome) -> Value {
             json!({"policy": failure.policy, "test": failure.test, "message": failure.message})
         })
         .collect();
+    let rego: Vec<Value> = outcome
+        .rego
+        .iter()
+        .map(|test| {
+            let (outcome, message) = match &test.outcome {
+                RegoTestOutcome::Passed => ("passed", None),
+                RegoTestOutcome::Skipped => ("skipped", None),
+                RegoTestOutcome::Failed(message) => ("failed", Some(message)),
+            };
+            json!({
+                "name": test.name,
+                "outcome": outcome,
+                "message": message,
+                "prints": test.prints,
+            })
+        })
+        .collect();
     let mut value = json!({
         "passed": outcome.passed,
+        "rego": rego,
         "failures": failures,
         "errors": outcome.errors.iter().map(finding).collect::<Vec<_>>(),
     });

@@ -169,6 +169,7 @@ pub(super) fn begin(now: i64, strict: bool) {
     STRICT.set(strict);
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "every builtin has this signature")]
 fn now(_: &[Value]) -> anyhow::Result<Value> {
     Ok(Value::from(NOW.get()))
 }
@@ -190,7 +191,7 @@ pub(super) fn extend(interpreter: &mut Engine) -> anyhow::Result<()> {
 }
 
 /// A string argument.
-fn text<'v>(arguments: &'v [Value], index: usize) -> anyhow::Result<&'v str> {
+fn text(arguments: &[Value], index: usize) -> anyhow::Result<&str> {
     match arguments.get(index) {
         Some(Value::String(text)) => Ok(text),
         _ => Err(anyhow!("operand {} must be string", index + 1)),

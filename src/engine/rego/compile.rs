@@ -62,6 +62,8 @@ pub enum Engine {
 pub(super) struct Rule {
     /// As regorus names it.
     pub name: String,
+    /// The last part of its path.
+    pub last: String,
     pub engine: Engine,
     /// Position among the program's entry points, where it runs on the register machine.
     pub entry: Option<usize>,
@@ -108,14 +110,14 @@ pub fn compile(modules: Vec<Module>, data: &Data, prints: bool) -> Result<Rego, 
     interpreter
         .add_data(values.clone())
         .map_err(|report| internal(&report))?;
-    let (tree, names) = rules(&parsed);
+    let (tree, names, lasts) = rules(&parsed);
     let (program, rules) = match names.first() {
         None => (None, Vec::new()),
         Some(first) => {
             let policy = interpreter
                 .compile_with_entrypoint(&first.as_str().into())
                 .map_err(|report| internal(&report))?;
-            to_machine(&policy, &calls, names)
+            to_machine(&policy, &calls, names, lasts)
         }
     };
     // It switches the gathering of prints on as it compiles; and what it keeps of that is not wanted.
@@ -132,10 +134,10 @@ pub fn compile(modules: Vec<Module>, data: &Data, prints: bool) -> Result<Rego, 
     })
 }
 
-/// Where each rule lies, and its name.
-fn rules(modules: &[Ref<Parsed>]) -> (Node, Vec<String>) {
+/// Where each rule lies, its name, and the last part of that.
+fn rules(modules: &[Ref<Parsed>]) -> (Node, Vec<String>, Vec<String>) {
     let mut tree = Node::default();
-    let mut names = Vec::new();
+    let (mut names, mut lasts) = (Vec::new(), Vec::new());
     for module in modules {
         let package = source::package(module);
         tree.place(&package);
@@ -149,10 +151,11 @@ fn rules(modules: &[Ref<Parsed>]) -> (Node, Vec<String>) {
             if node.rule.is_none() {
                 node.rule = Some(names.len());
                 names.push(name(&path));
+                lasts.push(path.pop().unwrap_or_default());
             }
         }
     }
-    (tree, names)
+    (tree, names, lasts)
 }
 
 /// A path below `data` as regorus names it: identifiers after dots, other names in brackets.
@@ -181,6 +184,7 @@ fn to_machine(
     policy: &CompiledPolicy,
     calls: &Calls,
     names: Vec<String>,
+    lasts: Vec<String>,
 ) -> (Option<Arc<Program>>, Vec<Rule>) {
     let mut refused = vec![None; names.len()];
     let whole: Vec<usize> = (0..names.len()).collect();
@@ -209,13 +213,15 @@ fn to_machine(
         }
     }
     let mut entries = 0..;
-    let rules = names.into_iter().zip(refused).map(|(name, refused)| {
+    let named = names.into_iter().zip(lasts);
+    let rules = named.zip(refused).map(|((name, last), refused)| {
         let (engine, entry) = match refused {
             Some(reason) => (Engine::Interpreter(reason), None),
             None => (Engine::Machine, entries.next()),
         };
         Rule {
             name,
+            last,
             engine,
             entry,
         }
@@ -301,7 +307,7 @@ fn supply(program: &mut Program) {
     }
     let mut loaded = None;
     for index in 0..program.instructions.len() {
-        let Some(instruction) = program.instructions.get(index).cloned() else {
+        let Some(instruction) = program.instructions.get(index).copied() else {
             continue;
         };
         if let Instruction::HostAwait { dest, arg, .. } = instruction
@@ -339,7 +345,7 @@ fn referenced(modules: &[Ref<Parsed>], data: &Data) -> Value {
     let mut paths = Vec::new();
     for module in modules {
         source::each_part(module, &mut |part| {
-            source::collect_data_paths(part, &mut paths)
+            source::collect_data_paths(part, &mut paths);
         });
     }
     select(paths, data)

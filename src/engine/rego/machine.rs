@@ -21,16 +21,28 @@ const CLOCK_INTERVAL: NonZeroU32 = NonZeroU32::new(512).unwrap();
 #[derive(Debug, Default)]
 pub struct RegoMachine {
     loaded: Option<Box<Loaded>>,
+    /// Whether every rule is interpreted.
+    interpreting: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub shared: Arc<Shared>,
+    interpreting: bool,
     machine: Option<RegoVM>,
     interpreter: Option<Engine>,
 }
 
 impl RegoMachine {
+    /// One that runs every rule on the interpreter: what the register machine is held against.
+    #[must_use]
+    pub fn interpreting() -> Self {
+        Self {
+            loaded: None,
+            interpreting: true,
+        }
+    }
+
     /// Lets go of everything that does not belong to `current`.
     pub fn release(&mut self, current: Option<&Rego>) {
         let current = current.and_then(|rego| rego.shared.as_ref());
@@ -58,6 +70,7 @@ impl RegoMachine {
         self.loaded.insert(loaded.unwrap_or_else(|| {
             Box::new(Loaded {
                 shared: shared.clone(),
+                interpreting: self.interpreting,
                 machine: None,
                 interpreter: None,
             })
@@ -74,7 +87,7 @@ impl Loaded {
             // The register machine takes a builtin's error for one of the rule's body: it only fails that.
             Some(Rule {
                 entry: Some(entry), ..
-            }) if !setting.input.strict => self.run(*entry, setting),
+            }) if !setting.input.strict && !self.interpreting => self.run(*entry, setting),
             Some(rule) => self.interpret(&rule.name, setting),
             None => Ok(Value::Undefined),
         }

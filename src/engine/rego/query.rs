@@ -89,7 +89,7 @@ fn paths(text: &str) -> anyhow::Result<Vec<Vec<String>>> {
     let query = parser.parse_user_query()?;
     let mut paths = Vec::new();
     source::each_in_query(&query, &mut |part| {
-        source::collect_data_paths(part, &mut paths)
+        source::collect_data_paths(part, &mut paths);
     });
     Ok(paths)
 }

@@ -267,7 +267,7 @@ fn supplied_builtins_answer_as_opa_does_on_both_engines() {
             Some(r#""ddcf3d210049e7135f61affae73731cd""#),
         ),
         (r#"crypto.hmac.equal("a", "a")"#, Some("true")),
-        (r#"crypto.md5(1)"#, None),
+        ("crypto.md5(1)", None),
         (
             &decoded,
             Some(
