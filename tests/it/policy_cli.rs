@@ -343,12 +343,12 @@ fn rego_modules_are_checked_tested_and_asked() {
     assert_eq!(code, 1, "{text}");
     assert!(
         text.contains(&format!(
-            "{module}:3:6: the builtin `http.send` of OPA is not supported"
+            "{module}:3:10: error: the builtin `http.send` of OPA is not supported"
         )),
         "{text}"
     );
     assert!(
-        text.contains(&format!("{module}:4:6: undefined function nothing")),
+        text.contains(&format!("{module}:4:6: error: undefined function nothing")),
         "{text}"
     );
     write(folder.path(), "authz.rego", "package authz\n\nx := (\n");

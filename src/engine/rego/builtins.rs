@@ -98,6 +98,7 @@ const OURS: &[Supplied] = supplied! { false
     "io.jwt.verify_rs256" 2 jwt::verify_rs256;
     "io.jwt.verify_rs384" 2 jwt::verify_rs384;
     "io.jwt.verify_rs512" 2 jwt::verify_rs512;
+    "json.marshal" 1 old::marshal;
     "net.cidr_contains_matches" 2 network::contains_matches;
     "net.cidr_intersects" 2 network::intersects;
     "net.cidr_merge" 1 network::merge;

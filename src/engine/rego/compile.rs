@@ -274,11 +274,17 @@ impl Maker<'_> {
             Compiler::compile_from_policy_with_host_await(self.policy, &entries, &self.foreign)
                 .map_err(|error| error.error.to_string())?;
         let mut program = Arc::try_unwrap(program).map_err(|_| "the program is shared")?;
-        if let Some(rule) = program.rule_infos.iter().find(|rule| may_conflict(rule)) {
-            return Err(format!(
-                "`{}` could have two values at once, which the register machine does not notice",
-                rule.name
-            ));
+        for rule in &program.rule_infos {
+            if may_conflict(rule) {
+                return Err(format!(
+                    "`{}` could have two values at once, which the register machine does not notice",
+                    rule.name
+                ));
+            }
+            // A body without a value ends the chain there.
+            if rule.else_bodies.iter().flatten().any(|is_else| *is_else) {
+                return Err(format!("`{}` has an `else`", rule.name));
+            }
         }
         supply(&mut program);
         program.validate_limits()?;

@@ -90,14 +90,23 @@ impl Gathered {
         let name = entry.name;
         let text = String::from_utf8(content(entry)?)
             .map_err(|_| invalid(format!("`{name}` is not UTF-8 text")))?;
-        self.modules.push(RegoModule {
+        let module = RegoModule {
             path: name.into(),
             text: text.into(),
             version: match manifest.rego_version {
                 0 => RegoVersion::V0,
                 _ => RegoVersion::V1,
             },
-        });
+        };
+        if let Some(package) = module.package()
+            && !manifest.owns(&package.replace('.', "/"))
+        {
+            return Err(mismatch(format!(
+                "`{name}` is of package `{package}`, which lies in none of the manifest's roots {:?}",
+                manifest.roots
+            )));
+        }
+        self.modules.push(module);
         Ok(())
     }
 

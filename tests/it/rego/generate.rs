@@ -189,8 +189,8 @@ impl Generator {
             "items": items,
             "attrs": {"x": self.below(9), "y": self.below(9), "z-1": self.below(9)},
             "flag": self.chance(50),
-            "address": ["10.1.2.3", "192.168.7.7", "8.8.8.8"][self.below(3)],
-            "version": ["1.2.3", "1.10.0", "2.0.0-rc.1"][self.below(3)],
+            "address": (["10.1.2.3", "192.168.7.7", "8.8.8.8"][self.below(3)]),
+            "version": (["1.2.3", "1.10.0", "2.0.0-rc.1"][self.below(3)]),
         });
         if self.chance(20) {
             let members = ["user", "n", "items", "flag", "attrs"];
@@ -402,9 +402,16 @@ impl Generator {
                 }
             }
             3 => {
+                // OPA computes what is called inside of a negated call before the negation: none is.
                 self.use_of("not");
-                let condition = self.condition(1);
-                format!("not {condition}")
+                self.pick(&[
+                    "not input.flag",
+                    "not \"admin\" in input.roles",
+                    "not data.base.limits.absent",
+                    "not input.user == \"bob\"",
+                    "not grants[input.user]",
+                ])
+                .to_owned()
             }
             4 => {
                 self.use_of("unification");
@@ -431,7 +438,15 @@ impl Generator {
                 ]);
                 format!("_ = {list}[_]")
             }
-            _ => self.condition(2),
+            _ => {
+                // A line that begins with `(` is read as the arguments of what ends the line before.
+                let condition = self.condition(2);
+                if condition.starts_with('(') {
+                    format!("true; {condition}")
+                } else {
+                    condition
+                }
+            }
         }
     }
 

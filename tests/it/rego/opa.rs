@@ -90,7 +90,7 @@ impl Opa {
         let mut answer: Value = serde_json::from_str(&text).unwrap();
         if status != 200 {
             let code = answer["errors"][0]["code"].as_str().unwrap_or_default();
-            return Answer::Error(code.to_owned());
+            return Answer::Error(code.to_owned(), text);
         }
         match answer.as_object_mut().unwrap().remove("result") {
             Some(value) => Answer::Value(value),

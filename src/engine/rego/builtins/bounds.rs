@@ -47,7 +47,7 @@ pub(super) fn forward(
 }
 
 /// The error that is never taken for undefined.
-fn too_much(usage: u64, limit: u64) -> anyhow::Error {
+pub(super) fn too_much(usage: u64, limit: u64) -> anyhow::Error {
     LimitError::MemoryLimitExceeded { usage, limit }.into()
 }
 

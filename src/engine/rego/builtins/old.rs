@@ -4,6 +4,7 @@ use anyhow::{Result, anyhow};
 use regorus::Value;
 use regorus::value::{Array, Set};
 
+use super::super::json;
 use super::bounds::own;
 use super::text;
 
@@ -19,6 +20,18 @@ pub(super) fn flatten(arguments: &[Value]) -> Result<Value> {
         }
     }
     Ok(Value::from(Array::from(flat)))
+}
+
+/// With `<`, `>` and `&` escaped, as Go does it.
+pub(super) fn marshal(arguments: &[Value]) -> Result<Value> {
+    /// Bytes of text.
+    const MOST: usize = 1 << 24;
+    let mut text = Vec::new();
+    let value = arguments.first().ok_or_else(|| anyhow!("no operand"))?;
+    if !json::write(value, MOST, &mut text) {
+        return Err(super::bounds::too_much(u64::MAX, MOST as u64));
+    }
+    Ok(Value::from(String::from_utf8(text)?))
 }
 
 /// That many parts from the left, or below 0 from the right.
