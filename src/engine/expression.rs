@@ -279,9 +279,12 @@ impl<'a> Frame<'a> {
     /// Starts a document: its variables are evaluated at most once until the next `enter`.
     pub fn enter(&mut self, variables: &'a Variables) {
         self.variables = variables;
-        self.memo = self
-            .arena
-            .alloc_slice_fill_with(variables.expressions.len(), |_| Cell::new(None));
+        let count = variables.expressions.len();
+        self.memo = if count == 0 {
+            &[]
+        } else {
+            self.arena.alloc_slice_fill_with(count, |_| Cell::new(None))
+        };
     }
 }
 

@@ -53,25 +53,33 @@ impl<'a> Assignments<'a> {
 
 impl<'a> Run<'a> {
     /// Whether this version of its policy is the one that decides this request.
+    #[inline]
     pub fn decides(&mut self, id: VersionId) -> Result<bool, EvaluateError> {
         if let Some(only) = self.only {
             return Ok(only == id);
         }
         match self.version(id).gate {
             Gate::Always => Ok(true),
-            Gate::Choice { choice, local } => {
-                let choice = self.program.experiments.choice(choice);
-                let variant = self.variant_of(choice)?;
-                Ok(choice.version(variant).unwrap_or(0) == local)
-            }
+            Gate::Choice { choice, local } => self.chooses(choice, local),
         }
     }
 
+    fn chooses(&mut self, choice: u32, local: u16) -> Result<bool, EvaluateError> {
+        let choice = self.program.experiments.choice(choice);
+        let variant = self.variant_of(choice)?;
+        Ok(choice.version(variant).unwrap_or(0) == local)
+    }
+
     /// Names the variant under which a version decided, unless it decided only because its variant has no version.
+    #[inline]
     pub fn name_variant(&mut self, id: VersionId) -> Result<(), EvaluateError> {
-        let Gate::Choice { choice, .. } = self.version(id).gate else {
-            return Ok(());
-        };
+        match self.version(id).gate {
+            Gate::Always => Ok(()),
+            Gate::Choice { choice, .. } => self.name_chosen(choice),
+        }
+    }
+
+    fn name_chosen(&mut self, choice: u32) -> Result<(), EvaluateError> {
         let choice = self.program.experiments.choice(choice);
         let Some(variant) = self.variant_of(choice)?.filter(|_| self.only.is_none()) else {
             return Ok(());

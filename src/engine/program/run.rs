@@ -1,11 +1,13 @@
 //! One decision under way: what it reads, what it has left to spend, what it reports beside its answer.
 
+use std::cell::Cell;
+
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use crate::engine::Value;
 use crate::engine::expression::{Failure, Frame};
-use crate::engine::input::{Part, Root, Slots};
+use crate::engine::input::{Part, Root, Slot, Slots};
 use crate::engine::value::write_text;
 use crate::model::{Consideration, EvaluationIssue};
 
@@ -25,6 +27,8 @@ pub(super) struct Run<'a> {
     pub issues: BumpVec<'a, EvaluationIssue<'a>>,
     pub considered: BumpVec<'a, Consideration<'a>>,
     pub assignments: Assignments<'a>,
+    /// Elements of the lists that service policies walk, once one has asked.
+    pub service_elements: Cell<Option<usize>>,
 }
 
 /// What an expression came to.
@@ -64,6 +68,7 @@ impl<'a> Run<'a> {
             issues: BumpVec::new_in(arena),
             considered: BumpVec::new_in(arena),
             assignments: Assignments::new(arena),
+            service_elements: Cell::new(None),
         };
         if let Some(claims) = context.claims {
             run.fill(Root::Jwt, claims)?;
@@ -82,6 +87,24 @@ impl<'a> Run<'a> {
         self.slots()
             .fill(layout, root, text, self.arena, depth, duplicates)?;
         Ok(())
+    }
+
+    /// Puts JSON text at a slot.
+    pub fn fill_slot(&self, slot: Slot, text: &'a [u8]) -> Result<(), EvaluateError> {
+        let (depth, duplicates) = (self.context.limits.input_depth, self.context.duplicates);
+        let layout = &self.program.layout;
+        self.slots()
+            .fill_slot(layout, slot, text, self.arena, depth, duplicates)?;
+        Ok(())
+    }
+
+    /// The value of JSON text.
+    pub fn read(&self, text: &'a [u8]) -> Result<Value<'a>, EvaluateError> {
+        let (depth, duplicates) = (self.context.limits.input_depth, self.context.duplicates);
+        let layout = &self.program.layout;
+        Ok(self
+            .slots()
+            .read(layout, text, self.arena, depth, duplicates)?)
     }
 
     /// Puts JSON text at a root, and members of its object at roots of their own.
@@ -131,7 +154,10 @@ impl<'a> Run<'a> {
     pub fn spend(&self, steps: usize) -> Result<(), EvaluateError> {
         let left = self.frame.steps.get().checked_sub(steps as u64);
         self.frame.steps.set(left.unwrap_or(0));
-        left.map(|_| ()).ok_or_else(|| self.exhausted())
+        match left {
+            Some(_) => Ok(()),
+            None => Err(self.exhausted()),
+        }
     }
 
     /// Whether a condition holds; an error is reported.
@@ -168,6 +194,7 @@ impl<'a> Run<'a> {
     }
 
     /// Notes what was looked at, where an explanation was asked for.
+    #[inline]
     pub fn consider(
         &mut self,
         policy: &'a Version,
@@ -175,9 +202,19 @@ impl<'a> Run<'a> {
         matched: bool,
         because: Option<(&'a Condition, Outcome<'a, bool>)>,
     ) {
-        if !self.context.explain {
-            return;
+        if self.context.explain {
+            self.explain(policy, place, matched, because);
         }
+    }
+
+    #[cold]
+    fn explain(
+        &mut self,
+        policy: &'a Version,
+        place: &'a str,
+        matched: bool,
+        because: Option<(&'a Condition, Outcome<'a, bool>)>,
+    ) {
         let (condition, value) = match because {
             None => ("", ""),
             Some((condition, Outcome::Value(true))) => (condition.expression.source(), "true"),

@@ -65,7 +65,12 @@ impl Service {
     ) -> Result<(), EvaluateError> {
         // One step per rule and per element that is looked at.
         let service = slots.reader(run);
-        run.spend(1 + service.elements())?;
+        let elements = run.service_elements.get().unwrap_or_else(|| {
+            let elements = service.elements();
+            run.service_elements.set(Some(elements));
+            elements
+        });
+        run.spend(1 + elements)?;
         let checked = match self {
             Self::Residency(check) => check.check(&service, findings),
             Self::Compliance(check) => check.check(&service, findings),
@@ -93,41 +98,73 @@ fn level_rank(level: &str) -> usize {
 fn known_level(level: &str) -> Option<usize> {
     ["public", "internal", "confidential", "restricted"]
         .iter()
-        .position(|known| level.trim().eq_ignore_ascii_case(known))
+        .position(|known| trimmed(level).eq_ignore_ascii_case(known))
+}
+
+/// As [`str::trim`], which looks for the blanks of all scripts: most texts have none at their ends.
+fn trimmed(text: &str) -> &str {
+    let bytes = text.as_bytes();
+    match (bytes.first(), bytes.last()) {
+        (Some(0x21..=0x7e), Some(0x21..=0x7e)) => text,
+        _ => text.trim(),
+    }
 }
 
 /// Text as it is compared: without surrounding blanks, in lower case. Borrows where nothing changes.
 fn folded<'a>(text: &'a str, arena: &'a Bump) -> &'a str {
-    let text = text.trim();
-    if text
-        .bytes()
-        .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
-    {
+    let text = trimmed(text);
+    if !text.is_ascii() {
+        let lower = text.chars().flat_map(char::to_lowercase);
+        return bumpalo::collections::String::from_iter_in(lower, arena).into_bump_str();
+    }
+    if !text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return text;
     }
-    let lower = text.chars().flat_map(char::to_lowercase);
-    bumpalo::collections::String::from_iter_in(lower, arena).into_bump_str()
+    let lower = arena.alloc_str(text);
+    lower.make_ascii_lowercase();
+    lower
+}
+
+/// Whether `text` is `lower` when compared, which is folded already.
+fn is_folded(text: &str, lower: &str, arena: &Bump) -> bool {
+    let text = trimmed(text);
+    if text.is_ascii() {
+        text.eq_ignore_ascii_case(lower)
+    } else {
+        folded(text, arena) == lower
+    }
 }
 
 /// A rule's list as it is compared with.
 #[derive(Debug)]
-struct FoldedSet(TableSet<String>);
+enum FoldedSet {
+    /// Few enough to look at each.
+    List(Vec<String>),
+    Table(TableSet<String>),
+}
+
+/// Above so many texts, hashing one is cheaper than comparing it with each.
+const FEW: usize = 8;
 
 impl FoldedSet {
     fn new(list: &[String]) -> Self {
         let arena = Bump::new();
-        Self(
-            list.iter()
-                .map(|text| folded(text, &arena).to_owned())
-                .collect(),
-        )
+        let texts = list.iter().map(|text| folded(text, &arena).to_owned());
+        if list.len() <= FEW {
+            Self::List(texts.collect())
+        } else {
+            Self::Table(texts.collect())
+        }
     }
 
     fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        matches!(self, Self::List(texts) if texts.is_empty())
     }
 
     fn contains(&self, text: &str, arena: &Bump) -> bool {
-        self.0.contains(folded(text, arena))
+        match self {
+            Self::List(texts) => texts.iter().any(|lower| is_folded(text, lower, arena)),
+            Self::Table(texts) => texts.contains(folded(text, arena)),
+        }
     }
 }

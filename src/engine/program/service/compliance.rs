@@ -8,7 +8,7 @@ use crate::engine::program::validation::Finding;
 use crate::policy::Compliance;
 
 use super::slots::{Field, Service, WrongType};
-use super::{Findings, folded, known_level, level_rank, metadata};
+use super::{Findings, folded, is_folded, known_level, level_rank, metadata};
 
 /// A compiled rule.
 #[derive(Debug)]
@@ -200,7 +200,7 @@ fn flag<'a>(
 fn has(service: &Service<'_, '_>, certification: &str) -> Result<bool, WrongType> {
     Ok(service
         .texts(&service.slots.certifications)?
-        .any(|name| folded(name, service.arena()) == certification))
+        .any(|name| is_folded(name, certification, service.arena())))
 }
 
 /// The service's certifications as one text.

@@ -9,7 +9,7 @@ use crate::engine::program::validation::Finding;
 use crate::policy::Pricing;
 
 use super::slots::{Service, WrongType};
-use super::{Findings, folded};
+use super::{Findings, folded, trimmed};
 
 /// A compiled rule.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl PricingCheck {
         let slots = service.slots;
         let arena = service.arena();
         let support = service.text(&slots.support_level)?;
-        if self.minimum_sla > 0.0 && support.trim().eq_ignore_ascii_case("enterprise") {
+        if self.minimum_sla > 0.0 && trimmed(support).eq_ignore_ascii_case("enterprise") {
             let availability = service.number(&slots.availability)?;
             if availability.is_nan() || availability < self.minimum_sla {
                 findings.push(Finding {

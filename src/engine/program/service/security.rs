@@ -6,7 +6,7 @@ use crate::engine::program::validation::Finding;
 use crate::policy::Security;
 
 use super::slots::{Field, Service, WrongType};
-use super::{Findings, FoldedSet};
+use super::{Findings, FoldedSet, trimmed};
 
 /// A compiled rule.
 #[derive(Debug)]
@@ -46,8 +46,7 @@ impl SecurityCheck {
         let slots = service.slots;
         let url = service.text(&slots.url)?;
         let https = "https://";
-        let secure = url
-            .trim()
+        let secure = trimmed(url)
             .get(..https.len())
             .is_some_and(|prefix| prefix.eq_ignore_ascii_case(https));
         if self.https && !secure {
@@ -60,7 +59,7 @@ impl SecurityCheck {
             });
         }
         let authentication = service.text(&slots.authentication)?;
-        let given = !authentication.trim().is_empty();
+        let given = !trimmed(authentication).is_empty();
         if self.authentication && !given {
             findings.push(Finding {
                 field: slots.authentication.name,

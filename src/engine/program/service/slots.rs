@@ -13,7 +13,9 @@ use crate::engine::program::validation::Finding;
 pub(in crate::engine::program) struct Field {
     /// As violations name it.
     pub name: &'static str,
-    slots: Vec<Slot>,
+    slot: Slot,
+    /// In its other spelling.
+    other: Option<Slot>,
 }
 
 /// The fields that service policies read.
@@ -37,12 +39,15 @@ pub(in crate::engine::program) struct ServiceSlots {
 impl ServiceSlots {
     /// Asks for the fields.
     pub fn new(layout: &mut Layout) -> Self {
-        let mut field = |block: &str, name: &'static str, members: &[&str]| Field {
-            name,
-            slots: members
+        let mut field = |block: &str, name: &'static str, members: &[&str]| {
+            let mut slots = members
                 .iter()
-                .map(|member| layout.slot(Root::Input, &[block, member]))
-                .collect(),
+                .map(|member| layout.slot(Root::Input, &[block, member]));
+            Field {
+                name,
+                slot: slots.next().unwrap_or(Layout::root(Root::Input)),
+                other: slots.next(),
+            }
         };
         Self {
             data_residency: field(
@@ -154,10 +159,10 @@ impl<'a> Service<'_, 'a> {
 
     /// The field's value, in whichever spelling came.
     pub fn value(&self, field: &Field) -> Option<Value<'a>> {
-        field
-            .slots
-            .iter()
-            .find_map(|slot| self.run.slots().get(*slot))
+        let slots = self.run.slots();
+        slots
+            .get(field.slot)
+            .or_else(|| slots.get(field.other?))
             .filter(|value| !matches!(value, Value::Null))
     }
 
