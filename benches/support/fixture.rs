@@ -19,6 +19,35 @@ pub const NOW: i64 = 1_790_000_000;
 /// 402 bytes: a compliant service.
 pub const SERVICE: &[u8] = br#"{"service_id":"svc-00042","name":"text-summariser","version":"1.4.2","description":"Summarises text","provider_id":"provider-7","category":"llm","endpoint":{"url":"https://api.example.com/v1","protocol":"https","authentication":"oauth2"},"compliance":{"level":"internal","certifications":["SOC2"],"data_residency":["DE","FR"],"gdpr_compliant":true},"sla":{"availability":99.95,"support_level":"enterprise"}}"#;
 
+/// An experiment that half of all keys are in.
+pub const EXPERIMENT: &str = "
+apiVersion: lictor.dev/v1
+kind: Experiment
+metadata: {name: checkout-rules}
+spec:
+  hash: murmur3
+  rollout: 50
+  audience: context.country in [\"DE\", \"FR\"]
+  variants: [{name: A, weight: 900}, {name: B, weight: 100}]
+";
+
+/// Rules for HTTP requests, one of which looks into the token and sets a header.
+pub const HTTP_RULES: &str = r#"
+apiVersion: lictor.dev/v1
+kind: AccessPolicy
+metadata: {name: paths}
+spec:
+  http:
+    - {id: public, effect: allow, methods: [GET, HEAD], paths: ["/public/{rest*}", "/healthz"]}
+    - id: own
+      effect: allow
+      methods: [GET]
+      paths: ["/accounts/{id}"]
+      condition: jwt.sub == params.id || http.headers["x-a"] != ""
+      on_allow: {set_headers: {x-account: params.id}}
+    - {id: maintenance, effect: deny, paths: ["/{any*}"], condition: "has(data.maintenance) && data.maintenance"}
+"#;
+
 /// Hears nothing: what metrics cost is not the question here.
 #[derive(Debug)]
 pub struct Deaf;
