@@ -11,7 +11,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use lictor::api::decision::{self, AccessAnswer, Envelope, Reason, Timing};
-use lictor::decide::{Answered, Question, Worker};
+use lictor::decide::{Answered, Origin, Question, Worker};
 use lictor::engine::{AccessRequest, DuplicateMembers, HttpRequest};
 use lictor::model::{Access, Timestamp};
 
@@ -70,6 +70,7 @@ fn question(claims: Option<&[u8]>) -> Question<'_> {
         claims,
         duplicates: DuplicateMembers::Refuse,
         explain: false,
+        origin: Origin::UNKNOWN,
     }
 }
 
