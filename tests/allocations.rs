@@ -194,9 +194,10 @@ fn a_decision_about_an_http_request() {
             body: Some(claims),
             source: None,
             destination: None,
-            tls: None,
-            extensions: None,
+            sni: None,
+            extensions: &[],
             metadata: None,
+            key: None,
         };
         worker
             .http(&request, &question(Some(claims)), |answered, answer| {

@@ -76,9 +76,10 @@ pub fn http(worker: &mut Worker, out: &mut Vec<u8>) -> Result<(), DecideError> {
         body: None,
         source: None,
         destination: None,
-        tls: None,
-        extensions: None,
+        sni: None,
+        extensions: &[],
         metadata: None,
+        key: None,
     };
     let question = question(Some(CLAIMS));
     worker.http(black_box(&request), &question, |answered, answer| {
