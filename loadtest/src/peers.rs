@@ -204,7 +204,8 @@ fn fetch_cerbos(folder: &Path) -> Result<()> {
         .arg(&prefix)
         .arg("@cerbos/cerbos-linux-x64"))?;
     let package = prefix.join("node_modules/@cerbos/cerbos-linux-x64");
-    let program = ["bin/cerbos", "cerbos"]
+    // Under the first name since 0.55; the others are older packages'.
+    let program = ["cerbos-linux-x64", "bin/cerbos", "cerbos"]
         .iter()
         .map(|name| package.join(name))
         .find(|file| file.is_file());
