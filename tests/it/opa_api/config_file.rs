@@ -13,6 +13,7 @@ services:
 labels: {app: "${APP}"}
 decision_logs: {console: true}
 status: {console: true}
+caching: {inter_query_builtin_cache: {max_size_bytes: 1}}
 default_decision: /shop/echo
 default_authorization_decision: /shop/open
 server:
@@ -86,7 +87,7 @@ fn what_opa_was_told_holds_here() {
                 .is_some_and(|line| line.contains(text))
         })
     };
-    for key in ["`decision_logs.console`", "`status.console`"] {
+    for key in ["`caching`", "`status.console`"] {
         assert!(named(key), "{key}: {:#?}", sidecar.process.log());
     }
 }
