@@ -7,7 +7,7 @@ use bumpalo::collections::Vec as BumpVec;
 
 use crate::engine::Value;
 use crate::engine::expression::{Failure, Frame};
-use crate::engine::input::{Part, Root, Slot, Slots};
+use crate::engine::input::{Part, Root, Slots};
 use crate::engine::value::write_text;
 use crate::model::{Consideration, EvaluationIssue};
 
@@ -87,24 +87,6 @@ impl<'a> Run<'a> {
         self.slots()
             .fill(layout, root, text, self.arena, depth, duplicates)?;
         Ok(())
-    }
-
-    /// Puts JSON text at a slot.
-    pub fn fill_slot(&self, slot: Slot, text: &'a [u8]) -> Result<(), EvaluateError> {
-        let (depth, duplicates) = (self.context.limits.input_depth, self.context.duplicates);
-        let layout = &self.program.layout;
-        self.slots()
-            .fill_slot(layout, slot, text, self.arena, depth, duplicates)?;
-        Ok(())
-    }
-
-    /// The value of JSON text.
-    pub fn read(&self, text: &'a [u8]) -> Result<Value<'a>, EvaluateError> {
-        let (depth, duplicates) = (self.context.limits.input_depth, self.context.duplicates);
-        let layout = &self.program.layout;
-        Ok(self
-            .slots()
-            .read(layout, text, self.arena, depth, duplicates)?)
     }
 
     /// Puts JSON text at a root, and members of its object at roots of their own.
