@@ -1,4 +1,4 @@
-//! The policy engine's gRPC messages, client and server, made from `proto/` by the test that also keeps them the same.
+//! The policy engine's gRPC messages and client, made from `proto/` by the test that also keeps them the same.
 
 #[rustfmt::skip]
 #[expect(

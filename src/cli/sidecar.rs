@@ -1,5 +1,8 @@
 //! `lictor sidecar`: the decision point of one pod.
 
+mod probe;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -17,8 +20,12 @@ Examples:
   lictor sidecar --config sidecar.yaml
   LICTOR_TENANT=acme lictor sidecar --config sidecar.yaml --log-format pretty
   lictor sidecar --config sidecar.yaml --opa-config opa.yaml     with what OPA was told
+  lictor sidecar --health-check --config sidecar.yaml     for a container's probe
   lictor sidecar config check --config sidecar.yaml
   lictor sidecar config print --config sidecar.yaml     what is in effect, and where it comes from";
+
+/// The policy engine's port, as its clients know it.
+const ENGINE_PORT: u16 = 50051;
 
 /// Decide beside the application
 #[derive(Debug, clap::Args)]
@@ -26,6 +33,9 @@ Examples:
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
+    /// Ask the sidecar that runs by this configuration whether it is ready; exit 0 or 1
+    #[arg(long)]
+    health_check: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -66,6 +76,12 @@ struct Settings {
     /// Address of the gRPC listener
     #[arg(long, value_name = "ADDRESS:PORT", global = true)]
     grpc: Option<String>,
+    /// Port of the gRPC listener, as the policy engine's flag has it
+    #[arg(long, value_name = "PORT", global = true, conflicts_with = "grpc", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// Host of the gRPC listener, likewise
+    #[arg(long, value_name = "ADDRESS", global = true, conflicts_with = "grpc")]
+    host: Option<IpAddr>,
     /// Address of the admin listener
     #[arg(long, value_name = "ADDRESS:PORT", global = true)]
     admin: Option<String>,
@@ -96,6 +112,23 @@ impl Settings {
         add("--authorization", "opa.authorization", &self.authorization);
         add("--http", "listeners.http.address", &self.http);
         add("--grpc", "listeners.grpc.address", &self.grpc);
+        let engine = SocketAddr::new(
+            self.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            self.port.unwrap_or(ENGINE_PORT),
+        );
+        match (self.port, self.host) {
+            (None, None) => {}
+            (Some(_), _) => add(
+                "--port",
+                "listeners.grpc.address",
+                &Some(engine.to_string()),
+            ),
+            (None, Some(_)) => add(
+                "--host",
+                "listeners.grpc.address",
+                &Some(engine.to_string()),
+            ),
+        }
         add("--admin", "listeners.admin.address", &self.admin);
         add("--log-level", "log.level", &self.log_level);
         add("--log-format", "log.format", &self.log_format);
@@ -139,6 +172,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(Command::Config { what: What::Print }) => {
             print!("{}", args.settings.load()?.print());
         }
+        None if args.health_check => return Ok(probe::health(&args.settings.load()?.config)),
         None => serve(&args.settings.load()?)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -147,6 +181,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     let log = &loaded.config.log;
     telemetry::init_log(&log.level, Format::from_word(&log.format));
+    for warning in &loaded.warnings {
+        tracing::warn!("policy engine configuration: {warning}");
+    }
     for warning in loaded.opa.iter().flat_map(|opa| &opa.warnings) {
         tracing::warn!("OPA configuration: {warning}");
     }

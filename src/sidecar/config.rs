@@ -3,6 +3,7 @@
 //! Comes from a file, `LICTOR_` variables and flags ([`load`]), or is made by a program ([`Config::new`]).
 
 mod check;
+pub mod engine;
 mod ext_authz;
 mod grpc;
 mod keys;

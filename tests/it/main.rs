@@ -17,6 +17,7 @@ mod cases;
 mod control_plane;
 mod crash;
 mod decision_log;
+mod engine_config;
 mod envoy;
 mod envoy_proto;
 mod ext_authz;

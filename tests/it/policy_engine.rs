@@ -1,5 +1,7 @@
 //! The policy engine's API of a sidecar, through a real gRPC client: decisions made here, policies kept upstream.
 
+mod proto;
+
 use std::net::{SocketAddr, TcpListener};
 
 use lictor::api::policy_engine::v1::policy_rule::Rule;
@@ -435,4 +437,35 @@ fn garbage_is_answered_in_the_protocols_words_and_the_connection_lives() {
         Code::DeadlineExceeded as i32
     );
     assert_eq!(grpc.call(path, b"").code, 0);
+}
+
+#[test]
+fn a_token_that_is_there_and_does_not_hold_is_never_anonymous() {
+    let plane = Plane::start();
+    let pod = Pod::new();
+    let documents = documents(POLICIES, Format::Yaml);
+    pod.put(&bundle_of(1, documents, &[], &[&signing_key()]));
+    pod.configure(&json!({"identity": {"issuers": [{
+        "name": "tests",
+        "audience": ["lictor"],
+        "public_key_file": plane.file("token.pub"),
+    }]}}));
+    let mut sidecar = pod.start();
+    sidecar.wait_ready();
+    let ask = |token: &str| {
+        let engine = Engine::connect(sidecar.grpc).token(token);
+        let answer = engine.validate_service(service("https://a"));
+        answer.map(drop).map_err(|status| status.code())
+    };
+    let good = plane.token("viewer");
+    assert_eq!(ask(&good), Ok(()));
+    let (signed, _) = good.rsplit_once('.').unwrap();
+    let forged = format!("{signed}.{}", "A".repeat(86));
+    for bad in [&forged, "a.b.c", "garbage"] {
+        assert_eq!(ask(bad), Err(Code::Unauthenticated), "{bad}");
+    }
+    let other = plane.token_of("other", &["viewer"]);
+    assert_eq!(ask(&other), Err(Code::PermissionDenied));
+    let anonymous = Engine::connect(sidecar.grpc);
+    assert!(anonymous.validate_service(service("https://a")).is_ok());
 }

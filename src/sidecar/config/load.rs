@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::server::settings::{self, Flag, MAX_FILE_BYTES, Merged, Origin};
 
 use super::opa::OpaConfig;
-use super::{Config, ConfigError, KEYS};
+use super::{Config, ConfigError, KEYS, engine};
 
 /// A configuration and where its values came from.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Loaded {
     pub merged: Merged,
     /// The OPA configuration file, where one was given.
     pub opa: Option<Arc<OpaConfig>>,
+    /// What the policy engine's own configuration says that has no meaning here, one sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// The files of a configuration.
@@ -45,6 +47,7 @@ pub fn load(
             .map(|(_, value)| value.clone())
     };
     let mut base = Config::default();
+    let engine = engine::apply(&mut base, variable)?;
     let opa = files
         .opa
         .map(|path| OpaConfig::read(path, variable))
@@ -61,6 +64,9 @@ pub fn load(
         let origin = Origin::Key(file.unwrap_or_default(), theirs.to_owned());
         merged.origins.entry(ours.to_owned()).or_insert(origin);
     }
+    for (ours, origin) in engine.origins {
+        merged.origins.entry(ours.to_owned()).or_insert(origin);
+    }
     let config: Config = serde_json::from_value(merged.value.clone())
         .map_err(|error| ConfigError::Invalid(error.to_string()))?;
     config.check()?;
@@ -68,10 +74,11 @@ pub fn load(
         config,
         merged,
         opa: opa.map(Arc::new),
+        warnings: engine.warnings,
     })
 }
 
-fn read(path: &Path) -> Result<String, ConfigError> {
+pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
     let failed = |reason: String| ConfigError::File {
         path: path.to_owned(),
         reason,
@@ -96,6 +103,7 @@ impl Loaded {
             },
             config,
             opa: None,
+            warnings: Vec::new(),
         }
     }
 
