@@ -9,6 +9,7 @@ mod issuer;
 mod jwk;
 mod jws;
 mod keys;
+mod recent;
 mod refresh;
 mod settings;
 mod verifier;

@@ -17,6 +17,7 @@ use crate::model::Timestamp;
 use super::claims::{Claims, Payload};
 use super::jws::Parts;
 use super::keys::{self, Issuer, Key, KeySource};
+use super::recent::Recent;
 use super::refresh::{Refresher, Source};
 use super::{IdentityError, IssuerError, TrustedIssuer};
 
@@ -132,6 +133,7 @@ impl Verifier {
         LocalVerifier {
             seen: Arc::clone(current.load()),
             current,
+            recent: Recent::default(),
             verified: HashMap::new(),
         }
     }
@@ -161,12 +163,14 @@ fn replace_keys(state: &ArcSwap<State>, index: usize, keys: &[Key]) {
     });
 }
 
-/// A thread's own verifier: a token that it has seen costs a hash and a look-up.
+/// A thread's own verifier: a token that it has seen lately costs a look-up.
 #[derive(Debug)]
 pub struct LocalVerifier {
     current: Cache<Arc<ArcSwap<State>>, Arc<State>>,
     /// The state that `verified` was filled under.
     seen: Arc<State>,
+    /// In front of `verified`.
+    recent: Recent,
     verified: HashMap<TokenHash, Arc<Claims>>,
 }
 
@@ -180,17 +184,24 @@ impl LocalVerifier {
         let state = self.current.load();
         if !Arc::ptr_eq(state, &self.seen) {
             self.seen = Arc::clone(state);
+            self.recent.clear();
             self.verified.clear();
+        }
+        if let Some(claims) = self.recent.get(token) {
+            claims.check_time(now, state.skew)?;
+            return Ok(Arc::clone(claims));
         }
         let hash = hash(token);
         if let Some(claims) = self.verified.get(&hash) {
             claims.check_time(now, state.skew)?;
+            self.recent.put(token, claims);
             return Ok(Arc::clone(claims));
         }
         let claims = state.verify(hash, token, now)?;
         if self.verified.len() >= CACHED_TOKENS {
             self.verified.retain(|hash, _| survives(hash));
         }
+        self.recent.put(token, &claims);
         self.verified.insert(hash, Arc::clone(&claims));
         Ok(claims)
     }

@@ -173,7 +173,7 @@ impl LocalCallers {
         let token = bearer(authorization)?;
         let known = tokens.borrow_mut().verify(token, now);
         match (known, &self.shared.verifier) {
-            (Err(error), Some(verifier)) if verifier.refreshed(&error).await => {
+            (Err(error), Some(verifier)) if Box::pin(verifier.refreshed(&error)).await => {
                 let claims = tokens.borrow_mut().verify(token, now);
                 self.shared.check_claims(claims?)
             }
