@@ -111,6 +111,8 @@ impl Origin<'_> {
 pub struct Answered<'a> {
     pub snapshot: &'a Snapshot,
     pub decision_id: Uuid,
+    /// When the decision was begun.
+    pub started: Instant,
 }
 
 /// A question about flags.
@@ -203,6 +205,14 @@ impl Worker {
     #[must_use]
     pub const fn is_recorded(&self) -> bool {
         self.recorder.is_some()
+    }
+
+    /// A `UUIDv7` of this moment, from the thread's own generator.
+    pub fn fresh_id(&mut self, now: Timestamp) -> Uuid {
+        let mut bytes = [0; 10];
+        self.random.fill_bytes(&mut bytes);
+        let millis = u64::try_from(now.unix_millis()).unwrap_or(0);
+        uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid()
     }
 
     /// Completes the record of the last decision with what was answered, as JSON text.
@@ -433,7 +443,7 @@ impl Worker {
         evaluate: impl FnOnce(&Evaluation<'_>) -> Result<(Outcome, R), EvaluateError>,
     ) -> Result<R, DecideError> {
         let started = Instant::now();
-        let decision_id = decision_id(question.now, &mut self.random);
+        let decision_id = self.fresh_id(question.now);
         self.scratch.reset();
         let snapshot = deciding(self.reader.load());
         let result = match &snapshot {
@@ -451,6 +461,7 @@ impl Worker {
                     answered: Answered {
                         snapshot,
                         decision_id,
+                        started,
                     },
                 };
                 // What a panic may have left half done is the scratch alone, and that is thrown away below.
@@ -536,14 +547,6 @@ impl From<NotNow> for DecideError {
             NotNow::Ended(Ended::Untrusted) => Self::Untrusted,
         }
     }
-}
-
-/// A `UUIDv7` of the question's moment.
-fn decision_id(now: Timestamp, random: &mut StdRng) -> Uuid {
-    let mut bytes = [0; 10];
-    random.fill_bytes(&mut bytes);
-    let millis = u64::try_from(now.unix_nanos() / 1_000_000).unwrap_or(0);
-    uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid()
 }
 
 fn panic_message(payload: &(dyn std::any::Any + Send)) -> &str {

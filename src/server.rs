@@ -2,11 +2,13 @@
 //! domain.
 
 pub mod body;
+pub mod buffers;
 mod drain;
 mod file_state;
 pub mod grpc;
 pub mod guard;
 mod h2;
+mod life;
 mod listen;
 pub mod secret;
 mod serve;

@@ -4,10 +4,13 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
+
+use super::buffers::Sending;
+use super::life::Busy;
 
 /// Any error of a stream.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -17,8 +20,19 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub enum Body {
     /// All of it.
     Full(Bytes),
+    /// All of it, in a buffer that the thread uses again ([`super::buffers`]).
+    Buffer(Vec<u8>),
     /// As it comes.
     Stream(UnsyncBoxBody<Bytes, BoxError>),
+    /// As it comes, with its connection busy until it ends.
+    Watched(UnsyncBoxBody<Bytes, BoxError>, Busy),
+}
+
+/// A piece of a reply.
+#[derive(Debug)]
+pub enum Data {
+    Shared(Bytes),
+    Buffer(Sending),
 }
 
 impl Body {
@@ -31,36 +45,71 @@ impl Body {
 
 impl From<Vec<u8>> for Body {
     fn from(bytes: Vec<u8>) -> Self {
-        Self::Full(bytes.into())
+        Self::Buffer(bytes)
     }
 }
 
 impl http_body::Body for Body {
-    type Data = Bytes;
+    type Data = Data;
     type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Data>, BoxError>>> {
         match self.get_mut() {
             Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Stream(stream) => Pin::new(stream).poll_frame(context),
+            Self::Full(bytes) => {
+                let data = Data::Shared(std::mem::take(bytes));
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            Self::Buffer(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Buffer(bytes) => {
+                let data = Data::Buffer(std::mem::take(bytes).into());
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            Self::Stream(stream) | Self::Watched(stream, _) => Pin::new(stream)
+                .poll_frame(context)
+                .map_ok(|frame| frame.map_data(Data::Shared)),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Full(bytes) => bytes.is_empty(),
-            Self::Stream(stream) => stream.is_end_stream(),
+            Self::Buffer(bytes) => bytes.is_empty(),
+            Self::Stream(stream) | Self::Watched(stream, _) => stream.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Stream(stream) => stream.size_hint(),
+            Self::Buffer(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Stream(stream) | Self::Watched(stream, _) => stream.size_hint(),
+        }
+    }
+}
+
+impl Buf for Data {
+    fn remaining(&self) -> usize {
+        match self {
+            Self::Shared(bytes) => bytes.remaining(),
+            Self::Buffer(bytes) => bytes.remaining(),
+        }
+    }
+
+    fn chunk(&self) -> &[u8] {
+        match self {
+            Self::Shared(bytes) => bytes.chunk(),
+            Self::Buffer(bytes) => bytes.chunk(),
+        }
+    }
+
+    fn advance(&mut self, count: usize) {
+        match self {
+            Self::Shared(bytes) => bytes.advance(count),
+            Self::Buffer(bytes) => bytes.advance(count),
         }
     }
 }
@@ -177,7 +226,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_read_up_to_its_limit() {
-        let full = |text: &str| Body::Full(Bytes::copy_from_slice(text.as_bytes()));
+        let full = |text: &str| http_body_util::Full::new(Bytes::copy_from_slice(text.as_bytes()));
         assert_eq!(read(full("abc"), 3, LONG).await.unwrap(), "abc");
         assert_eq!(
             read(full("abcd"), 3, LONG).await,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use http::header::{HOST, ORIGIN};
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 
 /// Why a request is refused before anybody looks at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -12,6 +12,59 @@ pub enum Refusal {
     Origin,
     #[error("the host is no loopback name, and this listener is on loopback")]
     Host,
+}
+
+/// What a listener asks of its callers.
+#[derive(Clone, Copy, Debug)]
+pub struct Guard<'a> {
+    /// A TCP listener on loopback: names must be loopback names.
+    pub loopback: bool,
+    pub allowed_origins: &'a [String],
+}
+
+impl Guard<'_> {
+    /// The `Origin` of a request must be allowed.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Origin`].
+    pub fn origin(&self, origin: &HeaderValue) -> Result<(), Refusal> {
+        let mut allowed = self.allowed_origins.iter();
+        if allowed.any(|allowed| origin == allowed.as_str()) {
+            Ok(())
+        } else {
+            Err(Refusal::Origin)
+        }
+    }
+
+    /// Each `Host` must fit the listener.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Host`].
+    pub fn host(&self, host: &HeaderValue) -> Result<(), Refusal> {
+        if !self.loopback || is_common(host.as_bytes()) {
+            return Ok(());
+        }
+        let host = host.to_str();
+        if host.is_ok_and(|host| is_loopback(without_port(host))) {
+            Ok(())
+        } else {
+            Err(Refusal::Host)
+        }
+    }
+
+    /// So must the host of an absolute target.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Host`].
+    pub fn target(&self, uri: &Uri) -> Result<(), Refusal> {
+        match uri.host() {
+            Some(host) if self.loopback && !is_loopback(host) => Err(Refusal::Host),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Refuses a request with an `Origin` that is not allowed and, on a TCP listener on loopback, one whose `Host` is no
@@ -26,29 +79,30 @@ pub fn check(
     loopback: bool,
     allowed_origins: &[String],
 ) -> Result<(), Refusal> {
+    let guard = Guard {
+        loopback,
+        allowed_origins,
+    };
     for origin in headers.get_all(ORIGIN) {
-        if !allowed_origins
-            .iter()
-            .any(|allowed| origin == allowed.as_str())
-        {
-            return Err(Refusal::Origin);
-        }
+        guard.origin(origin)?;
     }
-    if !loopback {
-        return Ok(());
-    }
-    if uri.host().is_some_and(|host| !is_loopback(host)) {
-        return Err(Refusal::Host);
-    }
+    guard.target(uri)?;
     for host in headers.get_all(HOST) {
-        if !host
-            .to_str()
-            .is_ok_and(|host| is_loopback(without_port(host)))
-        {
-            return Err(Refusal::Host);
-        }
+        guard.host(host)?;
     }
     Ok(())
+}
+
+/// The names that nearly everybody uses, told without parsing.
+fn is_common(host: &[u8]) -> bool {
+    let port = |rest: &[u8]| match rest {
+        [] => true,
+        [b':', digits @ ..] => !digits.is_empty() && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    [&b"localhost"[..], b"127.0.0.1"]
+        .iter()
+        .any(|name| host.strip_prefix(*name).is_some_and(port))
 }
 
 fn without_port(host: &str) -> &str {

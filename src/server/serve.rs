@@ -1,18 +1,20 @@
 //! The accept loop and the life of a connection: HTTP/1.1 with limits and time-outs, drained on demand.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -20,6 +22,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use super::body::Body;
 use super::drain::Draining;
+use super::life::{Life, Lives};
 use super::listen::{Bound, Listener, Stream};
 use super::tls;
 
@@ -124,18 +127,22 @@ where
     F: Future<Output = Response<Body>> + 'static,
 {
     let tls = tls.map(TlsAcceptor::from);
-    let life = draining.clone();
-    accept(
+    let lives = Lives::new(limits.header_timeout);
+    let begun = lives.clone();
+    let serving = accept(
         listener,
         limits.drain,
         connections,
-        draining,
+        draining.clone(),
         move |stream, door| {
-            let (handler, tls, draining) = (handler.clone(), tls.clone(), life.clone());
-            connect(stream, tls, limits, draining, door, handler)
+            let (handler, tls, life) = (handler.clone(), tls.clone(), begun.begin());
+            async move { connect(stream, tls, limits, &life, door, handler).await }
         },
-    )
-    .await
+    );
+    tokio::select! {
+        ended = serving => ended,
+        never = lives.watch(draining) => match never {},
+    }
 }
 
 /// Runs `connect` for every connection of a listener until the drain ends it, and then for as long as they may finish.
@@ -192,7 +199,7 @@ async fn connect<H, F>(
     stream: Stream,
     tls: Option<TlsAcceptor>,
     limits: Limits,
-    draining: Draining,
+    life: &Arc<Life>,
     door: Rc<Door>,
     handler: H,
 ) where
@@ -204,13 +211,13 @@ async fn connect<H, F>(
         move |request| handler(request, Rc::clone(&door))
     };
     match (stream, tls) {
-        (Stream::Unix(stream), _) => connection(stream, limits, draining, through(door)).await,
-        (Stream::Tcp(stream), None) => connection(stream, limits, draining, through(door)).await,
+        (Stream::Unix(stream), _) => connection(stream, limits, life, through(door)).await,
+        (Stream::Tcp(stream), None) => connection(stream, limits, life, through(door)).await,
         (Stream::Tcp(stream), Some(tls)) => {
             match tokio::time::timeout(limits.header_timeout, tls.accept(stream)).await {
                 Ok(Ok(stream)) => {
                     let door = door.shown(stream.get_ref().1);
-                    connection(stream, limits, draining, through(door)).await;
+                    connection(stream, limits, life, through(door)).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
                 Err(_) => tracing::debug!("TLS handshake took too long"),
@@ -219,40 +226,64 @@ async fn connect<H, F>(
     }
 }
 
-async fn connection<I, H, F>(io: I, limits: Limits, mut draining: Draining, service: H)
+async fn connection<I, H, F>(io: I, limits: Limits, life: &Arc<Life>, service: H)
 where
     I: AsyncRead + AsyncWrite + Unpin,
     H: Fn(Request<Incoming>) -> F,
     F: Future<Output = Response<Body>>,
 {
     let service = service_fn(|request| {
+        life.work();
         let answer = service(request);
-        async move { Ok::<_, Infallible>(answer.await) }
+        async move {
+            let mut response = answer.await;
+            if let Body::Stream(_) = response.body() {
+                response = response.map(|body| match body {
+                    Body::Stream(stream) => Body::Watched(stream, life.busy()),
+                    body => body,
+                });
+            } else {
+                life.wait();
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
         .max_header_size(limits.header_bytes)
         // One flat write: replies are small, and gathering costs more than it saves.
         .writev(false)
         .half_close(false)
         .serve_connection(TokioIo::new(io), service);
-    let result = tokio::select! {
-        result = &mut connection => result,
-        () = draining.started() => {
-            Pin::new(&mut connection).graceful_shutdown();
-            (&mut connection).await
+    let (mut watched_by, mut told) = (None::<Waker>, false);
+    let expired = poll_fn(|context| {
+        if !watched_by
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(context.waker()))
+        {
+            life.watched_by(context.waker());
+            watched_by = Some(context.waker().clone());
         }
-    };
-    if let Err(error) = result
-        && error.is_timeout()
-    {
+        if life.is_draining() && !told {
+            told = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        match Pin::new(&mut connection).poll(context) {
+            Poll::Ready(_) => Poll::Ready(false),
+            Poll::Pending if life.has_expired() => Poll::Ready(true),
+            Poll::Pending => Poll::Pending,
+        }
+    });
+    if expired.await {
         let parts = connection.into_parts();
         // An idle connection is closed in silence; half a head gets an answer.
         if !parts.read_buf.is_empty() {
             let mut io = parts.io.into_inner();
-            let _ = io.write_all(HEAD_TIMEOUT).await;
-            let _ = io.shutdown().await;
+            let answer = async {
+                let _ = io.write_all(HEAD_TIMEOUT).await;
+                let _ = io.shutdown().await;
+            };
+            // Somebody who does not read either is not waited for.
+            let _ = tokio::time::timeout(Duration::from_secs(1), answer).await;
         }
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::thread;
 
 use hyper::body::Incoming;
+use tokio::runtime::LocalOptions;
 use tokio::sync::oneshot;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::server::{
@@ -127,7 +128,8 @@ async fn serve_data(listening: Listening, connections: Connections, doors: Doors
                 let (http, opa) = (Rc::clone(&http), Rc::clone(&opa));
                 async move {
                     if opa::owns(request.uri().path()) {
-                        opa.handle(request, door).await
+                        // Boxed: the larger future would be moved around for every decision.
+                        Box::pin(opa.handle(request, door)).await
                     } else {
                         http.handle(request, door).await
                     }
@@ -183,15 +185,19 @@ where
     F: FnOnce() -> R + Send + 'static,
     R: Future<Output = Ended>,
 {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(RunError::Thread)?;
     thread::Builder::new()
         .name(name)
         .spawn(move || {
-            let local = LocalSet::new();
-            local.block_on(&runtime, async { run().await })
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default());
+            match runtime {
+                Ok(runtime) => runtime.block_on(run()),
+                Err(error) => {
+                    tracing::error!(%error, "a thread has no runtime");
+                    Ended::default()
+                }
+            }
         })
         .map_err(RunError::Thread)
 }

@@ -6,10 +6,11 @@ use crate::api::decision::{self, AccessAnswer, Envelope, Reason};
 use crate::decide::Answered;
 use crate::engine::AccessRequest;
 use crate::model::{Access, AccessReason};
+use crate::server::buffers;
 use crate::sidecar::config::WhenNoPolicy;
 
 use super::error::Failure;
-use super::reply::Reply;
+use super::reply::{Rare, Reply};
 use super::{Call, Handler};
 
 pub(super) fn envelope<'a>(answered: &Answered<'a>) -> Envelope<'a> {
@@ -31,7 +32,7 @@ pub(super) fn check(call: &Call<'_>) -> Result<Reply, Failure> {
             required_permissions: access.required_permissions,
             missing_permissions: access.missing_permissions,
         };
-        let mut out = Vec::with_capacity(256);
+        let mut out = buffers::take();
         decision::access(&mut out, &envelope(answered), &answer, access);
         out
     });
@@ -45,10 +46,10 @@ pub(super) fn check(call: &Call<'_>) -> Result<Reply, Failure> {
             let (id, reason) = fail_open(handler, &failure).ok_or(failure)?;
             let mut body = Vec::new();
             decision::access_failed_open(&mut body, id, reason);
-            Ok(Reply {
+            Ok(Reply::decision(body).with(Rare {
                 failed_open: Some(reason),
-                ..Reply::decision(body)
-            })
+                ..Rare::default()
+            }))
         }
     }
 }

@@ -1,22 +1,17 @@
 //! The request headers that every call understands, found in one pass.
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use uuid::Uuid;
 
 use crate::api::ErrorCode;
 use crate::model::Revision;
+use crate::server::guard::{Guard, Refusal};
 use crate::sidecar::caller::{self, Credentials};
 
 use super::error::Failure;
 
-pub(super) const TENANT: HeaderName = HeaderName::from_static(caller::TENANT);
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const MIN_REVISION: HeaderName = HeaderName::from_static("x-lictor-min-revision");
-const PREFER: HeaderName = HeaderName::from_static("prefer");
-
 /// A longer request id is replaced: it is echoed and logged.
-const MAX_REQUEST_ID: usize = 256;
+pub(super) const MAX_REQUEST_ID: usize = 256;
 /// Seconds that a request may ask to wait.
 const MAX_WAIT: u64 = 30;
 
@@ -26,8 +21,15 @@ pub(super) struct Asked<'a> {
     pub content_type: Option<&'a HeaderValue>,
     authorization: Option<&'a [u8]>,
     pub tenant: Option<&'a [u8]>,
+    /// The caller's, where it can be echoed.
+    pub request_id: Option<&'a HeaderValue>,
+    pub traceparent: &'a [u8],
     min_revision: Option<&'a HeaderValue>,
     wait: u64,
+    /// A header that may be there only once and is there twice.
+    twice: Option<&'a HeaderName>,
+    /// Why the listener turns this caller away.
+    refusal: Option<Refusal>,
 }
 
 /// From which revision on a request wants to be answered.
@@ -39,30 +41,56 @@ pub(super) struct Wanted {
 }
 
 impl<'a> Asked<'a> {
-    /// Reads them; a header that may be there only once and is there twice is an error.
-    pub(super) fn read(headers: &'a HeaderMap) -> Result<Self, Failure> {
+    /// Reads them; what is wrong with them is told by [`Self::check_guard`] and [`Self::check_once`].
+    pub(super) fn read(headers: &'a HeaderMap, guard: &Guard<'_>) -> Self {
         let mut asked = Self::default();
         for (name, value) in headers {
-            let twice = if name == CONTENT_TYPE {
-                asked.content_type.replace(value).is_some()
-            } else if name == AUTHORIZATION {
-                asked.authorization.replace(value.as_bytes()).is_some()
-            } else if name == TENANT {
-                asked.tenant.replace(value.as_bytes()).is_some()
-            } else if name == MIN_REVISION {
-                asked.min_revision.replace(value).is_some()
-            } else {
-                if name == PREFER {
-                    asked.wait = wait(value).unwrap_or(asked.wait);
+            let twice = match name.as_str() {
+                "host" => {
+                    asked.refusal = asked.refusal.or(guard.host(value).err());
+                    false
                 }
-                false
+                "content-type" => asked.content_type.replace(value).is_some(),
+                "authorization" => asked.authorization.replace(value.as_bytes()).is_some(),
+                caller::TENANT => asked.tenant.replace(value.as_bytes()).is_some(),
+                "x-lictor-min-revision" => asked.min_revision.replace(value).is_some(),
+                "x-request-id" => {
+                    let fits = (1..=MAX_REQUEST_ID).contains(&value.len());
+                    asked.request_id = asked.request_id.or(fits.then_some(value));
+                    false
+                }
+                "traceparent" => {
+                    asked.traceparent = value.as_bytes();
+                    false
+                }
+                "prefer" => {
+                    asked.wait = wait(value).unwrap_or(asked.wait);
+                    false
+                }
+                "origin" => {
+                    asked.refusal = asked.refusal.or(guard.origin(value).err());
+                    false
+                }
+                _ => false,
             };
             if twice {
-                let detail = format!("the header `{name}` is there twice");
-                return Err(Failure::new(ErrorCode::InvalidRequest, detail));
+                asked.twice = Some(name);
             }
         }
-        Ok(asked)
+        asked
+    }
+
+    /// Whether the listener takes requests from this caller.
+    pub(super) fn check_guard(&self) -> Result<(), Failure> {
+        self.refusal.map_or(Ok(()), |refusal| Err(refusal.into()))
+    }
+
+    /// A header that may be there only once and is there twice is an error.
+    pub(super) fn check_once(&self) -> Result<(), Failure> {
+        self.twice.map_or(Ok(()), |name| {
+            let detail = format!("the header `{name}` is there twice");
+            Err(Failure::new(ErrorCode::InvalidRequest, detail))
+        })
     }
 
     /// Who asks.
@@ -75,6 +103,12 @@ impl<'a> Asked<'a> {
 
     /// The body must say that it is JSON.
     pub(super) fn check_content_type(&self) -> Result<(), Failure> {
+        if self
+            .content_type
+            .is_some_and(|value| value.as_bytes() == b"application/json")
+        {
+            return Ok(());
+        }
         let is_json = self
             .content_type
             .and_then(|value| value.to_str().ok())
@@ -132,21 +166,14 @@ fn wait(prefer: &HeaderValue) -> Option<u64> {
         })
 }
 
-/// The caller's request id, or a new one.
-pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
-    match headers.get(REQUEST_ID) {
-        Some(id) if !id.is_empty() && id.len() <= MAX_REQUEST_ID => id.clone(),
-        _ => {
-            let mut buffer = Uuid::encode_buffer();
-            let text = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
-            HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("-"))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const GUARD: Guard<'_> = Guard {
+        loopback: true,
+        allowed_origins: &[],
+    };
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -166,7 +193,7 @@ mod tests {
             ("", false),
         ] {
             let headers = headers(&[("content-type", value)]);
-            let asked = Asked::read(&headers).unwrap();
+            let asked = Asked::read(&headers, &GUARD);
             assert_eq!(asked.check_content_type().is_ok(), expected, "{value}");
         }
         assert!(Asked::default().check_content_type().is_err());
@@ -189,7 +216,7 @@ mod tests {
             ("seven", "", None),
         ] {
             let headers = headers(&[("x-lictor-min-revision", value), ("prefer", prefer)]);
-            let wanted = Asked::read(&headers).unwrap().wanted_revision();
+            let wanted = Asked::read(&headers, &GUARD).wanted_revision();
             assert_eq!(wanted.ok().flatten(), expected, "{value}");
         }
     }
@@ -202,17 +229,37 @@ mod tests {
             "x-tenant-id",
             "x-lictor-min-revision",
         ] {
+            let headers = headers(&[(name, "a"), (name, "a")]);
             assert!(
-                Asked::read(&headers(&[(name, "a"), (name, "a")])).is_err(),
+                Asked::read(&headers, &GUARD).check_once().is_err(),
                 "{name}"
             );
         }
     }
 
     #[test]
-    fn request_ids_are_kept_or_made() {
-        assert_eq!(request_id(&headers(&[("x-request-id", "abc")])), "abc");
-        let made = request_id(&HeaderMap::new());
-        assert!(Uuid::parse_str(made.to_str().unwrap()).is_ok());
+    fn a_request_id_is_kept_where_it_can_be_echoed() {
+        for (value, kept) in [("abc", true), ("", false)] {
+            let headers = headers(&[("x-request-id", value)]);
+            let asked = Asked::read(&headers, &GUARD);
+            assert_eq!(asked.request_id.is_some(), kept, "{value}");
+        }
+        let mut headers = HeaderMap::new();
+        let long = "a".repeat(MAX_REQUEST_ID + 1);
+        headers.insert(REQUEST_ID, HeaderValue::from_str(&long).unwrap());
+        assert!(Asked::read(&headers, &GUARD).request_id.is_none());
+    }
+
+    #[test]
+    fn a_foreign_host_or_origin_is_refused() {
+        for (name, value, refused) in [
+            ("host", "localhost:8181", false),
+            ("host", "evil.example", true),
+            ("origin", "https://evil.example", true),
+        ] {
+            let headers = headers(&[(name, value)]);
+            let asked = Asked::read(&headers, &GUARD);
+            assert_eq!(asked.check_guard().is_err(), refused, "{name}: {value}");
+        }
     }
 }

@@ -5,10 +5,11 @@ use std::time::Instant;
 use crate::api::authzen::{self, Batch, Parts, Semantic};
 use crate::api::{ErrorCode, json};
 use crate::engine::AccessRequest;
+use crate::server::buffers;
 
 use super::access::{envelope, fail_open, verdict};
 use super::error::Failure;
-use super::reply::Reply;
+use super::reply::{Rare, Reply};
 use super::{Call, Handler, OK};
 
 /// Items that are decided before other requests of the thread get their turn.
@@ -30,17 +31,21 @@ pub(super) fn metadata(handler: &Handler) -> Result<Reply, Failure> {
         let detail = "no metadata is configured: set `authzen.policy_decision_point`";
         return Err(Failure::new(ErrorCode::NotFound, detail));
     };
-    Ok(Reply {
+    Ok(Reply::json(OK, body.to_vec()).with(Rare {
         cache_control: Some("max-age=3600"),
-        ..Reply::json(OK, body.to_vec())
-    })
+        ..Rare::default()
+    }))
 }
 
 pub(super) fn evaluation(call: &Call<'_>) -> Result<Reply, Failure> {
-    let decided = decide(call, AccessRequest::Document(&call.body))?;
-    Ok(Reply {
-        failed_open: decided.failed_open,
-        ..Reply::decision(decided.body)
+    let decided = decide(call, AccessRequest::Document(&call.body), false)?;
+    let reply = Reply::decision(decided.body);
+    Ok(match decided.failed_open {
+        None => reply,
+        failed_open => reply.with(Rare {
+            failed_open,
+            ..Rare::default()
+        }),
     })
 }
 
@@ -118,11 +123,11 @@ async fn run(
         out.extend_from_slice(result);
     });
     json::raw(&mut body, "}");
-    Ok(Some(Reply {
+    Ok(Some(Reply::decision(body).with(Rare {
         revision,
         failed_open,
-        ..Reply::decision(body)
-    }))
+        ..Rare::default()
+    })))
 }
 
 /// A bad item is a `false` with its reason; a sidecar that cannot decide at all fails the whole batch.
@@ -148,7 +153,7 @@ fn item_decision(call: &Call<'_>, parts: Parts<'_>) -> Result<Decided, Failure> 
         resource: resource.get().as_bytes(),
         context: parts.context.map(|context| context.get().as_bytes()),
     };
-    match decide(call, request) {
+    match decide(call, request, true) {
         Ok(decided) => Ok(decided),
         Err(error) => match error.problem.code {
             ErrorCode::InvalidJson | ErrorCode::InvalidRequest => {
@@ -173,17 +178,18 @@ fn failure(status: u16, message: &str) -> Decided {
     }
 }
 
-fn decide(call: &Call<'_>, request: AccessRequest<'_>) -> Result<Decided, Failure> {
+/// Decides one request; `named` = the revision's name is wanted.
+fn decide(call: &Call<'_>, request: AccessRequest<'_>, named: bool) -> Result<Decided, Failure> {
     let handler = call.handler;
     let mut worker = handler.worker.borrow_mut();
     let result = worker.access(request, &call.question(), |answered, access| {
         let (positive, reason) = verdict(handler, access);
-        let mut body = Vec::with_capacity(256);
+        let mut body = buffers::take();
         authzen::decision(&mut body, &envelope(answered), positive, reason, access);
         Decided {
             body,
             positive,
-            revision: Some(answered.snapshot.name.clone()),
+            revision: named.then(|| answered.snapshot.name.clone()),
             failed_open: None,
         }
     });

@@ -1,51 +1,50 @@
 //! `GET /api/v1/policies/{id}/content`: answered from the snapshot where it can, else by the control plane.
 
-use http::{Request, Response};
+use http::Response;
+use http::request::Parts;
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 
 use crate::api::ErrorCode;
 use crate::model::PolicyId;
+use crate::server::Door;
 use crate::server::body::Body;
 
-use super::asked::{self, Asked};
+use super::asked::Asked;
 use super::error::Failure;
-use super::reply::Reply;
+use super::reply::{Rare, Reply};
 use super::route::Route;
-use super::{Handler, OK, revision};
+use super::{Handler, revision};
 
 pub(super) async fn answer(
     handler: &Handler,
-    route: Route,
     policy: PolicyId,
-    request: Request<Incoming>,
+    head: Parts,
+    incoming: Incoming,
+    door: &Door,
 ) -> Response<Body> {
-    let found = match prepare(handler, &request).await {
-        Ok(()) => look_up(handler, policy, client(request.uri().query()).as_deref()),
+    let route = Route::Content(policy);
+    let found = match prepare(handler, &head, door).await {
+        Ok(()) => look_up(handler, policy, client(head.uri.query()).as_deref()),
         Err(failure) => Err(failure),
     };
     match found {
-        Ok(Some(reply)) => {
-            let (head, _) = request.into_parts();
-            let request_id = asked::request_id(&head.headers);
-            handler.reply(route, head, request_id, Ok(reply))
+        Ok(Some(reply)) => handler.finish(route, head, Ok(reply)),
+        Ok(None) if handler.shared.forwarder.is_some() => {
+            handler.forward(route, head, incoming, door).await
         }
-        Ok(None) if handler.shared.forwarder.is_some() => handler.forward(route, request).await,
         Ok(None) => {
             let detail = "no content of this policy is loaded for this client";
-            handler.refuse(
-                route,
-                request,
-                Failure::new(ErrorCode::NotFound, detail),
-                None,
-            )
+            handler.finish(route, head, Err(Failure::new(ErrorCode::NotFound, detail)))
         }
-        Err(failure) => handler.refuse(route, request, failure, None),
+        Err(failure) => handler.finish(route, head, Err(failure)),
     }
 }
 
-async fn prepare(handler: &Handler, request: &Request<Incoming>) -> Result<(), Failure> {
-    let asked = Asked::read(request.headers())?;
+async fn prepare(handler: &Handler, head: &Parts, door: &Door) -> Result<(), Failure> {
+    let asked = Asked::read(&head.headers, &handler.guard(door));
+    handler.admit(head, &asked, door)?;
+    asked.check_once()?;
     let now = handler.shared.clock.now();
     handler.callers.identify(asked.credentials(), now).await?;
     match asked.wanted_revision()? {
@@ -63,18 +62,17 @@ fn look_up(
     let now = handler.shared.clock.now();
     let mut worker = handler.worker.borrow_mut();
     let found = worker.content(policy, client, now, |answered, content| {
-        content.map(|content| Reply {
-            decision_id: Some(answered.decision_id),
-            revision: Some(answered.snapshot.name.clone()),
-            etag: Some(format!("\"{}\"", content.content_hash)),
-            ..Reply::decision(content.json.as_bytes().to_vec())
+        content.map(|content| {
+            Reply::decision(content.json.as_bytes().to_vec()).with(Rare {
+                decision_id: Some(answered.decision_id),
+                revision: Some(answered.snapshot.name.clone()),
+                etag: Some(format!("\"{}\"", content.content_hash)),
+                ..Rare::default()
+            })
         })
     });
     match found {
-        Ok(reply) => Ok(reply.map(|reply| Reply {
-            status: OK,
-            ..reply
-        })),
+        Ok(reply) => Ok(reply),
         // The control plane may know what this sidecar cannot say now.
         Err(_) if handler.shared.forwarder.is_some() => Ok(None),
         Err(error) => Err(error.into()),

@@ -1,31 +1,52 @@
 //! The one table from what went wrong to what this door answers.
 
+use std::ops::{Deref, DerefMut};
+
 use http::{HeaderValue, StatusCode};
 
 use crate::api::{ErrorCode, PROBLEM_JSON, Problem, ProblemItem, json};
 use crate::decide::DecideError;
 use crate::engine::{EvaluateError, RegoErrorKind};
 use crate::server::body::BodyError;
+use crate::server::guard::Refusal;
 use crate::sidecar::caller::CallerError;
 
-use super::reply::{JSON, Reply};
+use super::reply::{JSON, Rare, Reply};
 
-/// A request that is not answered with a decision.
+/// A request that is not answered with a decision. Boxed: results that hold it are handed on by every request.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct Failure(Box<Reason>);
+
+/// Why, and what the answer says beside.
+#[derive(Debug)]
+pub(super) struct Reason {
     pub problem: Problem,
     pub allow: Option<&'static str>,
     /// The active revision, where it says why.
     pub revision: Option<String>,
 }
 
+impl Deref for Failure {
+    type Target = Reason;
+
+    fn deref(&self) -> &Reason {
+        &self.0
+    }
+}
+
+impl DerefMut for Failure {
+    fn deref_mut(&mut self) -> &mut Reason {
+        &mut self.0
+    }
+}
+
 impl Failure {
     pub(super) fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Reason {
             problem: Problem::new(code, detail),
             allow: None,
             revision: None,
-        }
+        }))
     }
 
     /// AuthZEN's errors are a JSON string, and a wrong content type is 400 there; ours are problem documents.
@@ -45,11 +66,8 @@ impl Failure {
             (status, JSON, body)
         } else {
             let content_type = HeaderValue::from_static(PROBLEM_JSON);
-            (
-                code.status(),
-                content_type,
-                self.problem.clone().at(path).to_vec(),
-            )
+            let body = self.problem.clone().at(path).to_vec();
+            (code.status(), content_type, body)
         };
         self.into_reply_with(status, content_type, body)
     }
@@ -61,22 +79,28 @@ impl Failure {
         content_type: HeaderValue,
         body: Vec<u8>,
     ) -> Reply {
-        let code = self.problem.code;
-        Reply {
-            content_type,
-            allow: self.allow,
-            revision: self.revision,
+        let Reason {
+            problem,
+            allow,
+            revision,
+        } = *self.0;
+        let code = problem.code;
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let rare = Rare {
+            allow,
+            revision,
             retry_after: (code.status() == 503).then_some(1),
             challenge: code == ErrorCode::Unauthenticated,
-            ..Reply::json(
-                StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-                body,
-            )
+            ..Rare::default()
+        };
+        Reply {
+            content_type,
+            ..Reply::json(status, body).with(rare)
         }
     }
 
     /// The word of the reason for which an access decision may fail open; None where the request itself is at fault.
-    pub(super) const fn fails_open(&self) -> Option<&'static str> {
+    pub(super) fn fails_open(&self) -> Option<&'static str> {
         match self.problem.code {
             ErrorCode::NotReady
             | ErrorCode::BundleExpired
@@ -85,6 +109,12 @@ impl Failure {
             | ErrorCode::Internal => Some(self.problem.code.as_str()),
             _ => None,
         }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(ErrorCode::PermissionDenied, refusal.to_string())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::decide::{FlagAnswer, Flags, Question};
 use crate::engine::DuplicateMembers;
 
 use super::error::Failure;
-use super::reply::{JSON, Reply};
+use super::reply::{JSON, Rare, Reply};
 use super::{Call, OK};
 
 /// One flag.
@@ -27,11 +27,11 @@ pub(super) fn flag(call: &Call<'_>, path: &str) -> Result<Reply, Failure> {
             Some((_, Ok(flag))) => ofrep::evaluation(&mut body, &flag.answer, flag.boolean),
             _ => json::raw(&mut body, "{}"),
         }
-        Reply {
+        Reply::decision(body).with(Rare {
             decision_id: Some(answered.decision_id),
             revision: Some(answered.snapshot.name.clone()),
-            ..Reply::decision(body)
-        }
+            ..Rare::default()
+        })
     })
 }
 
@@ -52,12 +52,15 @@ pub(super) fn flags(call: &Call<'_>, headers: &HeaderMap) -> Result<Reply, Failu
         let revision = &answered.snapshot.name;
         let etag = tag(revision, &context, &body);
         let known = known(headers, &etag);
-        Reply {
-            status: if known { StatusCode::NOT_MODIFIED } else { OK },
+        let rare = Rare {
             decision_id: Some(answered.decision_id),
             revision: Some(revision.clone()),
             etag: Some(etag),
-            ..Reply::decision(if known { Vec::new() } else { body })
+            ..Rare::default()
+        };
+        Reply {
+            status: if known { StatusCode::NOT_MODIFIED } else { OK },
+            ..Reply::decision(if known { Vec::new() } else { body }).with(rare)
         }
     })
 }

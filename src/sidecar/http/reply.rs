@@ -23,6 +23,13 @@ pub(super) struct Reply {
     pub body: Vec<u8>,
     /// Whether it carries the age of the bundle.
     pub is_decision: bool,
+    /// None for most: every request hands its reply on.
+    pub rare: Option<Box<Rare>>,
+}
+
+/// Headers that few replies have.
+#[derive(Debug, Default)]
+pub(super) struct Rare {
     /// For bodies whose shape is not ours.
     pub decision_id: Option<Uuid>,
     pub revision: Option<String>,
@@ -51,14 +58,15 @@ impl Reply {
             content_type: JSON,
             body,
             is_decision: false,
-            decision_id: None,
-            revision: None,
-            failed_open: None,
-            etag: None,
-            cache_control: None,
-            allow: None,
-            retry_after: None,
-            challenge: false,
+            rare: None,
+        }
+    }
+
+    /// With these headers too.
+    pub(super) fn with(self, rare: Rare) -> Self {
+        Self {
+            rare: Some(Box::new(rare)),
+            ..self
         }
     }
 
@@ -67,24 +75,36 @@ impl Reply {
         self,
         mut headers: HeaderMap,
         request_id: HeaderValue,
-        age: Option<u64>,
+        age: Option<HeaderValue>,
     ) -> Response<Body> {
         headers.insert(CONTENT_TYPE, self.content_type);
         headers.insert(REQUEST_ID, request_id);
         if let Some(age) = age {
-            headers.insert(BUNDLE_AGE, age.into());
+            headers.insert(BUNDLE_AGE, age);
         }
+        if let Some(rare) = self.rare {
+            rare.fill(&mut headers);
+        }
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = headers;
+        response
+    }
+}
+
+impl Rare {
+    fn fill(&self, headers: &mut HeaderMap) {
         if let Some(id) = self.decision_id {
-            insert(&mut headers, DECISION_ID, &id.hyphenated().to_string());
+            insert(headers, DECISION_ID, &id.hyphenated().to_string());
         }
         if let Some(revision) = &self.revision {
-            insert(&mut headers, REVISION, revision);
+            insert(headers, REVISION, revision);
         }
         if let Some(reason) = self.failed_open {
             headers.insert(FAILED_OPEN, HeaderValue::from_static(reason));
         }
         if let Some(etag) = &self.etag {
-            insert(&mut headers, ETAG, etag);
+            insert(headers, ETAG, etag);
         }
         if let Some(value) = self.cache_control {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static(value));
@@ -98,10 +118,6 @@ impl Reply {
         if self.challenge {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        let mut response = Response::new(Body::from(self.body));
-        *response.status_mut() = self.status;
-        *response.headers_mut() = headers;
-        response
     }
 }
 

@@ -1,8 +1,7 @@
 //! `POST /v1/validate` and `POST /v1/consumption/validate`.
 
-use std::time::Instant;
-
 use crate::api::decision::{self, Timing};
+use crate::server::buffers;
 
 use super::Call;
 use super::access::envelope;
@@ -10,13 +9,12 @@ use super::error::Failure;
 use super::reply::Reply;
 
 pub(super) fn validate(call: &Call<'_>) -> Result<Reply, Failure> {
-    let started = Instant::now();
     let mut worker = call.handler.worker.borrow_mut();
     let body = worker.validate(&call.body, &call.question(), |answered, answer| {
-        let mut out = Vec::with_capacity(512);
+        let mut out = buffers::take();
         let timing = Timing {
             validated_at: call.now,
-            duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            duration_ms: u64::try_from(answered.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
         decision::validation(&mut out, &envelope(answered), timing, answer);
         out
@@ -28,7 +26,7 @@ pub(super) fn validate(call: &Call<'_>) -> Result<Reply, Failure> {
 pub(super) fn consumption(call: &Call<'_>) -> Result<Reply, Failure> {
     let mut worker = call.handler.worker.borrow_mut();
     let body = worker.consumption(&call.body, &call.question(), |answered, answer| {
-        let mut out = Vec::with_capacity(512);
+        let mut out = buffers::take();
         decision::consumption(&mut out, &envelope(answered), answer);
         out
     })?;
