@@ -6,6 +6,7 @@ mod bad;
 mod decisions;
 mod identity;
 mod life;
+mod listeners;
 mod mtls;
 mod ofrep;
 

@@ -24,6 +24,7 @@ mod ext_authz;
 mod forward;
 mod grpc;
 mod http;
+mod idle;
 mod memory;
 mod opa;
 mod opa_api;
