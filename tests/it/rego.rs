@@ -30,6 +30,16 @@ enum Answer {
     Error(String, String),
 }
 
+impl Answer {
+    /// What is said of an error.
+    fn said(&self) -> &str {
+        match self {
+            Self::Error(_, text) => text,
+            _ => "",
+        }
+    }
+}
+
 #[test]
 fn random_modules_answer_as_in_opa() {
     let Some(binary) = outside("opa") else { return };
@@ -176,8 +186,9 @@ fn compare(
             let ours = ask(program, machine, &module.name, rule, input);
             if !same(&theirs, &ours) {
                 let what = format!(
-                    "{}.{rule} on the {engine}\n  opa:  {theirs:?}\n  ours: {ours:?}\n  input: {input}\n{}",
+                    "{}.{rule} on the {engine}\n  opa:  {theirs:?}\n  ours: {ours:?} {}\n  input: {input}\n{}",
                     module.name,
+                    ours.said(),
                     module.rule(rule)
                 );
                 seen.differ(module, rule, known, what);

@@ -289,7 +289,7 @@ impl Generator {
                 let object = self.expression(Type::Object, 2);
                 let condition = self.condition(1);
                 let text = format!(
-                    "{name}[{key}] := {value} if {{\n\tsome {key}, {value} in {object}\n\t{condition}\n}}\n"
+                    "{name}[{key}] := {value} if {{\n\tsome {key}, {value} in {object}\n\ttrue; {condition}\n}}\n"
                 );
                 (text, Some(Type::Object))
             }
