@@ -834,7 +834,7 @@ impl Generator {
                 self.use_of("array comprehension");
                 let list = self.expression(Type::Numbers, inner);
                 let number = self.number(0);
-                format!("[{variable} * 2 | some {variable} in {list}; {variable} > {number}]")
+                format!("[({variable} * 2) | some {variable} in {list}; {variable} > {number}]")
             }
             1 => {
                 self.use_of("nested comprehension");
@@ -989,7 +989,7 @@ impl Generator {
                 self.use_of("some key in");
                 let object = self.expression(Type::Object, inner);
                 format!(
-                    "{{{variable}: {variable}x + 1 | some {variable}, {variable}x in {object}}}"
+                    "{{{variable}: ({variable}x + 1) | some {variable}, {variable}x in {object}}}"
                 )
             }
             1 => {
