@@ -318,7 +318,9 @@ impl Generator {
                 let (text, of) = if self.chance(50) {
                     self.use_of("with data");
                     (
-                        format!("{name} := count(bounds) with data.base.limits as {{\"a\": 1}}\n"),
+                        format!(
+                            "{name} := value if {{\n\tvalue := count(bounds) with data.base.limits as {{\"a\": 1}}\n}}\n"
+                        ),
                         Type::Number,
                     )
                 } else {
