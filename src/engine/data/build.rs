@@ -12,6 +12,8 @@ use super::{Data, DataError};
 
 /// Nesting of a data file.
 const MAX_DEPTH: usize = 256;
+/// Elements of one list or object after which they are put aside: a growing stack leaves memory behind.
+const ASIDE: usize = 16 * 1024;
 /// Values longer than this are not looked up among the strings that are there.
 const SHARED: usize = 64;
 
@@ -131,14 +133,21 @@ impl Content {
         };
         bytes.advance(1);
         let base = self.values.len();
+        let mut aside = Vec::new();
         let mut more = bytes.first(b']')?;
         while more {
             let item = self.value(bytes, depth)?;
             self.values.push(item);
+            if self.values.len() - base == ASIDE {
+                aside.push(self.values.split_off(base));
+            }
             more = bytes.more(b']')?;
         }
-        let items = self.values.get(base..).unwrap_or_default();
-        let list = self.store.push_list(items);
+        let rest = self.values.get(base..).unwrap_or_default();
+        let items = aside.iter().flatten().chain(rest).copied();
+        let list = self
+            .store
+            .push_list(aside.len() * ASIDE + rest.len(), items);
         self.values.truncate(base);
         list.ok_or_else(|| too_large(bytes))
     }
@@ -149,15 +158,23 @@ impl Content {
         };
         bytes.advance(1);
         let (names, values) = (self.names.len(), self.values.len());
+        let mut aside = Vec::new();
         let mut more = bytes.first(b'}')?;
         while more {
             let name = self.key(bytes)?;
             self.names.push(name);
             let value = self.value(bytes, depth)?;
             self.values.push(value);
+            if self.names.len() - names == ASIDE {
+                aside.push((self.names.split_off(names), self.values.split_off(values)));
+            }
             more = bytes.more(b'}')?;
         }
-        let map = self.map(names, values);
+        let map = if aside.is_empty() {
+            self.map(names, values)
+        } else {
+            self.large_map(&aside, names, values)
+        };
         self.names.truncate(names);
         self.values.truncate(values);
         match map {
@@ -192,12 +209,29 @@ impl Content {
         map
     }
 
+    /// A map of the names and values that were put aside, and of those that were opened last.
+    fn large_map(
+        &mut self,
+        aside: &[(Vec<Reference>, Vec<Reference>)],
+        names: usize,
+        values: usize,
+    ) -> Result<Option<Reference>, Reference> {
+        let names = self.names.get(names..).unwrap_or_default();
+        let values = self.values.get(values..).unwrap_or_default();
+        let count = aside.len() * ASIDE + names.len();
+        let names = aside.iter().flat_map(|(names, _)| names).chain(names);
+        let values = aside.iter().flat_map(|(_, values)| values).chain(values);
+        self.store
+            .push_hashed(count, names.copied(), values.copied())
+    }
+
     /// A map of the names and values that were opened last.
     fn map(&mut self, names: usize, values: usize) -> Result<Option<Reference>, Reference> {
         let names = self.names.get(names..).unwrap_or_default();
         let values = self.values.get(values..).unwrap_or_default();
         if names.len() > RECORD {
-            return self.store.push_hashed(names, values);
+            let (count, names) = (names.len(), names.iter().copied());
+            return self.store.push_hashed(count, names, values.iter().copied());
         }
         let shape = match self.shapes.get(names) {
             Some(shape) => *shape,

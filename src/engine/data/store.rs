@@ -73,13 +73,14 @@ impl Reference {
     }
 }
 
-/// Each string behind its length, seven bits a byte, the lowest first.
-type Strings = Arena<u8, 18>;
+/// Each string behind its length, seven bits a byte, the lowest first. Chunks of a mebibyte here and of words: the
+/// allocator rounds smaller ones up and keeps what is between.
+type Strings = Arena<u8, 20>;
 
 /// All values of a document.
 #[derive(Debug, Default)]
 pub(super) struct Store {
-    words: Arena<u32, 16>,
+    words: Arena<u32, 18>,
     strings: Strings,
     wide: Arena<u64, 12>,
     /// Keys of each shape, as references to strings.
@@ -183,19 +184,30 @@ impl Store {
         Some(reference)
     }
 
-    pub fn push_list(&mut self, items: &[Reference]) -> Option<Reference> {
-        self.push_run(Tag::List, u32::try_from(items.len()).ok()?, items)
+    /// Adds a list of `count` items.
+    pub fn push_list(
+        &mut self,
+        count: usize,
+        items: impl Iterator<Item = Reference>,
+    ) -> Option<Reference> {
+        self.push_run(Tag::List, u32::try_from(count).ok()?, count, items)
     }
 
     pub fn push_record(&mut self, shape: u32, values: &[Reference]) -> Option<Reference> {
-        self.push_run(Tag::Map, shape, values)
+        self.push_run(Tag::Map, shape, values.len(), values.iter().copied())
     }
 
-    fn push_run(&mut self, tag: Tag, first: u32, rest: &[Reference]) -> Option<Reference> {
-        let (at, chunk) = self.words.run(1 + rest.len());
+    fn push_run(
+        &mut self,
+        tag: Tag,
+        first: u32,
+        count: usize,
+        rest: impl Iterator<Item = Reference>,
+    ) -> Option<Reference> {
+        let (at, chunk) = self.words.run(1 + count);
         let reference = Reference::new(tag, at)?;
         chunk.push(first);
-        chunk.extend(rest.iter().map(|item| item.word()));
+        chunk.extend(rest.map(Reference::word));
         Some(reference)
     }
 
@@ -211,28 +223,31 @@ impl Store {
         Ok(shape.filter(|shape| shape & HASHED == 0))
     }
 
-    /// Adds a map of more than [`RECORD`] keys: header, keys, values, table of entry numbers from 1.
+    /// Adds a map of `count` keys, more than [`RECORD`]: header, keys, values, table of entry numbers from 1.
     /// `Err` holds a key that occurs twice.
     pub fn push_hashed(
         &mut self,
-        keys: &[Reference],
-        values: &[Reference],
+        count: usize,
+        keys: impl Iterator<Item = Reference>,
+        values: impl Iterator<Item = Reference>,
     ) -> Result<Option<Reference>, Reference> {
-        let count = keys.len();
         let size = table_size(count);
         let (at, chunk) = self.words.run(1 + 2 * count + size);
         let start = chunk.len();
         chunk.push(HASHED | count as u32);
-        chunk.extend(keys.iter().map(|key| key.word()));
-        chunk.extend(values.iter().map(|value| value.word()));
+        chunk.extend(keys.map(Reference::word));
+        chunk.extend(values.map(Reference::word));
         chunk.resize(start + 1 + 2 * count + size, 0);
-        let table = chunk.get_mut(start + 1 + 2 * count..).unwrap_or_default();
+        let (entries, table) = chunk.split_at_mut(start + 1 + 2 * count);
+        let keys = entries
+            .get(start + 1..start + 1 + count)
+            .unwrap_or_default();
         for (key, number) in keys.iter().zip(1_u32..) {
-            let mut place =
-                self.hashing.hash_one(text_at(&self.strings, *key)) as usize & (size - 1);
+            let text = text_at(&self.strings, Reference(*key));
+            let mut place = self.hashing.hash_one(text) as usize & (size - 1);
             while let Some(other) = table.get(place).filter(|other| **other != 0) {
                 if keys.get(*other as usize - 1) == Some(key) {
-                    return Err(*key);
+                    return Err(Reference(*key));
                 }
                 place = (place + 1) & (size - 1);
             }

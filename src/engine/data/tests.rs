@@ -96,7 +96,7 @@ fn every_kind_of_value_survives() {
 
 #[test]
 fn maps_of_every_size_are_found_by_key() {
-    for count in [0, 1, 31, 32, 33, 34, 100, 1_000] {
+    for count in [0, 1, 31, 32, 33, 34, 100, 1_000, 16_384, 16_385, 40_000] {
         let entries: Vec<String> = (0..count).map(|it| format!("\"key{it}\": {it}")).collect();
         let data = build(&[(&[], &format!("{{{}}}", entries.join(",")))]).unwrap();
         let root = data.root();
@@ -113,6 +113,19 @@ fn maps_of_every_size_are_found_by_key() {
             .filter_map(|(_, value)| value.as_number().map(|it| it as i64))
             .collect();
         assert_eq!(order, (0..count).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn long_lists_keep_their_order_and_large_maps_their_keys_apart() {
+    for count in [16_383, 16_384, 16_385, 40_000] {
+        let text = format!("{{\"a\": [{}7, [1]]}}", "7, [1], ".repeat(count / 2));
+        let wanted: Json = serde_json::from_str(&text).unwrap();
+        assert_eq!(as_json(&build(&[(&[], &text)]).unwrap()), wanted);
+        let mut members: Vec<String> = (0..count).map(|it| format!("\"k{it}\": {{}}")).collect();
+        members.push("\"k5\": 1".into());
+        let error = build(&[(&[], &format!("{{{}}}", members.join(",")))]).unwrap_err();
+        assert!(error.message.contains("`k5`"), "{error}");
     }
 }
 
