@@ -3,7 +3,6 @@
 #[rustfmt::skip]
 #[expect(
     clippy::pedantic,
-    clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
     reason = "generated"
 )]

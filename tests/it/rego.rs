@@ -175,7 +175,7 @@ fn compare(
         let default = module.rule(rule).contains("default ");
         seen.answers += 1;
         if let Answer::Value(value) = &theirs
-            && !(default && *value == Value::from("default"))
+            && !(default && value.as_str() == Some("default"))
         {
             seen.telling += 1;
         }

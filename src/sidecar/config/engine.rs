@@ -184,7 +184,7 @@ impl Told<'_> {
                 "listeners.admin.address"
             }
             "observability.logging.level" => {
-                self.base.log.level = level(&text).to_owned();
+                level(&text).clone_into(&mut self.base.log.level);
                 "log.level"
             }
             "observability.logging.format" => {
