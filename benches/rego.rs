@@ -17,7 +17,7 @@ use lictor::engine::{
 };
 use lictor::model::Timestamp;
 
-const ROLES: &str = r#"
+const ROLES: &str = r"
 package authz
 
 default allow := false
@@ -28,7 +28,7 @@ allow if {
     grant.action == input.action
     grant.type == input.type
 }
-"#;
+";
 
 const INPUT: &[u8] = br#"{"subject": "user500", "action": "read", "type": "document", "resource": {"id": "doc-17", "labels": ["internal"]}}"#;
 

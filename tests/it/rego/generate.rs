@@ -234,7 +234,10 @@ impl Generator {
     }
 
     /// A rule, and its type where others may refer to it.
-    #[expect(clippy::too_many_lines, reason = "an arm for each construct of the language")]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "an arm for each construct of the language"
+    )]
     fn rule(&mut self, name: &str) -> (String, Option<Type>) {
         let of = TYPES[self.below(TYPES.len())];
         match self.below(15) {
@@ -545,7 +548,10 @@ impl Generator {
         }
     }
 
-    #[expect(clippy::too_many_lines, reason = "an arm for each construct of the language")]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "an arm for each construct of the language"
+    )]
     fn number(&mut self, depth: usize) -> String {
         if depth == 0 {
             return match self.below(4) {
@@ -676,7 +682,10 @@ impl Generator {
         }
     }
 
-    #[expect(clippy::too_many_lines, reason = "an arm for each construct of the language")]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "an arm for each construct of the language"
+    )]
     fn text(&mut self, depth: usize) -> String {
         if depth == 0 {
             return match self.below(3) {
