@@ -61,6 +61,12 @@ impl System {
     ) -> Result<Self> {
         let output =
             std::fs::File::create(log).with_context(|| format!("creating {}", log.display()))?;
+        // What is measured is told everything by its own file.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("LICTOR_") {
+                command.env_remove(name);
+            }
+        }
         let child = command
             .stdout(output.try_clone()?)
             .stderr(output)

@@ -25,7 +25,7 @@ use crate::decide::{Observer, Worker};
 use crate::decision_log::{Consumer, Log, Record, channel};
 use crate::engine::Limits;
 use crate::model::TenantId;
-use crate::snapshot::Reader;
+use crate::snapshot::{Current, Reader};
 use crate::wire::WireError;
 
 use super::config::RecordContent;
@@ -224,10 +224,11 @@ impl Sink {
             return None;
         }
         let mut event = line::event(record, &self.shape);
-        if let Some(bundles) = self.bundles(record.revision) {
+        let current = self.reader.load();
+        if let Some(bundles) = bundles(&current, record.revision) {
             event.insert("bundles".to_owned(), bundles);
         }
-        match self.masker.apply(&mut event, record.at) {
+        match self.masker.apply(&mut event, &current, record.at) {
             Verdict::Keep => Some(Value::Object(event)),
             Verdict::Drop => None,
             Verdict::Failed => {
@@ -235,20 +236,6 @@ impl Sink {
                 None
             }
         }
-    }
-
-    /// The bundles of the generation that decided, while that is the one that decides now.
-    fn bundles(&self, revision: &[u8]) -> Option<Value> {
-        let current = self.reader.load();
-        let snapshot = current.snapshot.as_ref()?;
-        if snapshot.name.as_bytes() != revision {
-            return None;
-        }
-        let bundles = snapshot.bundles.iter().map(|bundle| {
-            let revision = serde_json::json!({ "revision": bundle.revision });
-            (bundle.source.clone(), revision)
-        });
-        Some(Value::Object(bundles.collect()))
     }
 
     fn write(&mut self, lines: &[u8], events: u64) {
@@ -265,6 +252,19 @@ impl Sink {
             }
         }
     }
+}
+
+/// The bundles of the generation that decided, while that is the one that decides now.
+fn bundles(current: &Current, revision: &[u8]) -> Option<Value> {
+    let snapshot = current.snapshot.as_ref()?;
+    if snapshot.name.as_bytes() != revision {
+        return None;
+    }
+    let bundles = snapshot.bundles.iter().map(|bundle| {
+        let revision = serde_json::json!({ "revision": bundle.revision });
+        (bundle.source.clone(), revision)
+    });
+    Some(Value::Object(bundles.collect()))
 }
 
 /// So many events a second, as many at once.

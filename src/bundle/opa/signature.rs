@@ -119,7 +119,11 @@ pub(super) fn check(files: &[File], trust: &OpaTrust) -> Result<Option<String>, 
 fn verified(file: &File, trust: &OpaTrust) -> Result<(String, PayloadJson), VerifyError> {
     let document: SignaturesJson = serde_json::from_slice(&file.bytes)
         .map_err(|error| malformed(format!("`.signatures.json`: {error}")))?;
-    if document.plugin.is_some() {
+    // OPA names its own way of signing, too.
+    if document
+        .plugin
+        .is_some_and(|plugin| !matches!(plugin.as_str(), "" | "_default"))
+    {
         return Err(malformed(
             "a signature by a plugin cannot be verified".to_owned(),
         ));

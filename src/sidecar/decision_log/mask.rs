@@ -5,8 +5,9 @@ use serde_json::{Map, Value};
 
 use crate::decide::{DecideError, Origin, Question, Worker};
 use crate::engine::rego::{parse_rego_json, write_rego_json};
-use crate::engine::{DuplicateMembers, RegoInput, RegoSegment};
+use crate::engine::{DuplicateMembers, Program, RegoInput, RegoSegment};
 use crate::model::Timestamp;
+use crate::snapshot::Current;
 
 /// Members that hold credentials wherever they stand.
 pub(super) const CREDENTIALS: [&str; 4] = ["authorization", "cookie", "set-cookie", "x-api-key"];
@@ -56,12 +57,23 @@ impl Masker {
     }
 
     /// Changes the event as its masks say.
-    pub(super) fn apply(&mut self, event: &mut Map<String, Value>, now: Timestamp) -> Verdict {
+    pub(super) fn apply(
+        &mut self,
+        event: &mut Map<String, Value>,
+        current: &Current,
+        now: Timestamp,
+    ) -> Verdict {
         let mut erased = Vec::new();
         for root in ["input", "result"] {
             if let Some(value) = event.get_mut(root) {
                 remove_credentials(value, &format!("/{root}"), &mut erased);
             }
+        }
+        if let Some(snapshot) = &current.snapshot
+            && !self.is_asked(&snapshot.program)
+        {
+            note(event, erased, Vec::new());
+            return Verdict::Keep;
         }
         let seen: Map<String, Value> = event
             .iter()
@@ -112,6 +124,15 @@ impl Masker {
         Verdict::Keep
     }
 
+    /// Whether the program may have something to say about events.
+    fn is_asked(&self, program: &Program) -> bool {
+        let is_data = |path: &[String]| {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            !path.is_empty() && program.data().find(&path).is_some()
+        };
+        !program.rego().is_empty() || is_data(&self.mask) || is_data(&self.drop)
+    }
+
     /// The policy's answer; None where it is undefined.
     fn ask(&mut self, which: Which, event: &str, now: Timestamp) -> Result<Option<Value>, Unasked> {
         let parsed = parse_rego_json(event.as_bytes(), DEPTH);
@@ -119,6 +140,9 @@ impl Masker {
             Which::Drop => &self.drop,
             Which::Mask => &self.mask,
         };
+        if path.is_empty() {
+            return Ok(None);
+        }
         let path: Vec<RegoSegment<'_>> = path.iter().map(|name| RegoSegment::Name(name)).collect();
         let input = RegoInput {
             value: Some(parsed.map_err(|_| Unasked::Failed)?),

@@ -51,12 +51,13 @@ fn profile(config: &Config, opa: Option<&OpaConfig>) -> Result<Profile, BuildErr
         });
     }
     let trust = config.sources.iter().map(|source| {
+        let from_file = opa.is_some_and(|opa| opa.service_of(&source.name).is_some());
         Ok::<_, BuildError>(OpaTrust {
             keys: keys(config, opa)?,
             keyid: source.signing.kid.clone(),
             scope: source.signing.scope.clone(),
             exclude_files: source.signing.exclude_files.clone(),
-            allow_unsigned: source.allow_unsigned,
+            allow_unsigned: source.allow_unsigned || from_file && config.opa.allow_unsigned,
         })
     });
     Ok(Profile::Opa {

@@ -17,10 +17,9 @@ impl OpaConfig {
         if self.bundles.is_empty() {
             return Vec::new();
         }
-        let allow_unsigned = config.opa.allow_unsigned;
         let sources = self.bundles.iter().filter_map(|(name, bundle)| {
             let (_, service) = self.service(&bundle.service)?;
-            Some(source(name, bundle, service, allow_unsigned))
+            Some(source(name, bundle, service))
         });
         config.sources = sources.collect();
         TENANT.clone_into(&mut config.tenant);
@@ -49,7 +48,7 @@ impl OpaConfig {
     }
 }
 
-fn source(name: &str, bundle: &Bundle, service: &Service, allow_unsigned: bool) -> SourceConfig {
+fn source(name: &str, bundle: &Bundle, service: &Service) -> SourceConfig {
     let (min, max) = (
         bundle.polling.min_delay_seconds.unwrap_or(POLLING.0),
         bundle.polling.max_delay_seconds.unwrap_or(POLLING.1),
@@ -73,7 +72,8 @@ fn source(name: &str, bundle: &Bundle, service: &Service, allow_unsigned: bool) 
         wait: Duration::from_secs(wait),
         profile: TrustProfile::Opa,
         min_number: 0,
-        allow_unsigned,
+        // `opa.allow_unsigned` says, which comes from elsewhere.
+        allow_unsigned: false,
         persist: bundle.persist,
         signing: SigningConfig {
             kid: given(signing.keyid),
