@@ -169,7 +169,11 @@ impl<'p> Run<'p> {
                 return Ok(());
             }
             self.flush();
-            self.poll.poll(&mut events, Some(self.patience(due)))?;
+            match self.poll.poll(&mut events, Some(self.patience(due))) {
+                // A signal, which says nothing about the sockets.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                polled => polled?,
+            }
             for event in &events {
                 let index = event.token().0;
                 let connection = &mut self.connections[index];

@@ -2,7 +2,7 @@
 //!
 //! JSON or YAML, `${VAR}` replaced by the variable where there is one. A key that OPA does not know is an error with a
 //! suggestion; one that it knows and this program does not serve is an error where leaving it out would change
-//! decisions or lose data, else a warning: [`support`] is the one table. None is ignored in silence.
+//! decisions or lose data, else a warning: `support` holds the one table. None is ignored in silence.
 
 mod bundles;
 mod logs;

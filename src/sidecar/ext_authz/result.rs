@@ -54,7 +54,7 @@ impl RegoDecision {
     ///
     /// # Errors
     ///
-    /// [`ResultError`].
+    /// `ResultError`.
     pub fn read(value: Value) -> Result<Self, ResultError> {
         let mut object = match value {
             Value::Bool(allowed) => return Ok(Self::plain(allowed)),
