@@ -26,7 +26,8 @@
 //! The four ways through the files:
 //!
 //! * **A decision**: [`server`] accepts and bounds; a door parses and encodes (`sidecar::http`,
-//!   `sidecar::opa`, `sidecar::ext_authz`, `sidecar::grpc`); [`decide`] loads one snapshot and evaluates, [`engine`] answers, [`decision_log`] takes the record.
+//!   `sidecar::opa`, `sidecar::ext_authz`, `sidecar::grpc`); [`decide`] loads one snapshot and
+//!   evaluates, [`engine`] answers, [`decision_log`] takes the record.
 //! * **An activation**: `sidecar::source` wakes and fetches, [`bundle::verify`] runs steps 1 to
 //!   10, [`snapshot::load`] steps 11 to 15, `sidecar::activation` persists and publishes.
 //!   Bundles of OPA take `bundle::open_opa` and `snapshot::load::load_generation` instead.
