@@ -89,8 +89,6 @@ pub struct Origin<'a> {
     pub peer: Option<SocketAddr>,
     /// JSON text of the input, where the question has it in another form (Rego) or the door shows more than that.
     pub input: &'a [u8],
-    /// Members of a JSON object that the door adds to the record, as JSON text.
-    pub details: &'a [u8],
 }
 
 impl Origin<'_> {
@@ -102,7 +100,6 @@ impl Origin<'_> {
         subject: "",
         peer: None,
         input: b"",
-        details: b"",
     };
 }
 
@@ -203,8 +200,8 @@ impl Worker {
 
     /// Whether anybody looks at what [`Self::record_result`] is given.
     #[must_use]
-    pub const fn is_recorded(&self) -> bool {
-        self.recorder.is_some()
+    pub const fn keeps_results(&self) -> bool {
+        matches!(&self.recorder, Some(recorder) if recorder.keeps_results())
     }
 
     /// A `UUIDv7` of this moment, from the thread's own generator.
@@ -490,7 +487,6 @@ impl Worker {
                 subject,
                 peer,
                 input: shown,
-                details,
             } = question.origin;
             recorder.record(&Record {
                 decision_id,
@@ -515,7 +511,6 @@ impl Worker {
                 } else {
                     shown
                 },
-                details,
                 result: b"",
             });
         }

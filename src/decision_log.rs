@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 pub use record::{Record, Records};
 
-/// Bytes of one buffer. A record that does not fit into one goes without its input, details and result.
+/// Bytes of one buffer. A record that does not fit into one goes without its input and result.
 pub const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The sending end; each worker takes a [`Recorder`] of its own.
@@ -26,6 +26,7 @@ pub struct Log {
     full: mpsc::UnboundedSender<Batch>,
     dropped: Arc<AtomicU64>,
     buffers: usize,
+    results: bool,
 }
 
 /// The receiving end.
@@ -54,12 +55,14 @@ pub struct Recorder {
     empty: recycling::Receiver<Vec<u8>>,
     /// Buffers that may still be made.
     unmade: usize,
+    results: bool,
     dropped: Arc<AtomicU64>,
 }
 
 /// A log and its consumer. Every worker holds at most `bytes`, rounded up to whole buffers, and at least two of those.
+/// Without `results` nothing is kept of what was answered.
 #[must_use]
-pub fn channel(bytes: usize) -> (Log, Consumer) {
+pub fn channel(bytes: usize, results: bool) -> (Log, Consumer) {
     // Unbounded in name: there are never more batches than buffers.
     let (sender, receiver) = mpsc::unbounded_channel();
     let dropped = Arc::new(AtomicU64::new(0));
@@ -67,6 +70,7 @@ pub fn channel(bytes: usize) -> (Log, Consumer) {
         full: sender,
         dropped: Arc::clone(&dropped),
         buffers: bytes.div_ceil(BUFFER_BYTES).max(2),
+        results,
     };
     let consumer = Consumer {
         full: receiver,
@@ -87,6 +91,7 @@ impl Log {
             home,
             empty,
             unmade: self.buffers,
+            results: self.results,
             dropped: Arc::clone(&self.dropped),
         }
     }
@@ -151,9 +156,15 @@ impl Recorder {
         record.write(&mut self.bytes);
     }
 
+    /// Whether results are kept.
+    #[must_use]
+    pub const fn keeps_results(&self) -> bool {
+        self.results
+    }
+
     /// Completes the last record with what was answered, as JSON text.
     pub fn result(&mut self, result: &[u8]) {
-        let Some(start) = self.last.take() else {
+        let Some(start) = self.last.take().filter(|_| self.results) else {
             return;
         };
         let length = self.bytes.len() - start;

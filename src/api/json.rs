@@ -26,15 +26,6 @@ pub fn escaped(out: &mut Vec<u8>, text: &str) {
 /// Whether no byte needs an escape. Eight bytes at a time: whether a test flags any byte is exact, which ones is not
 /// (Hacker's Delight, 6-1).
 fn is_plain(bytes: &[u8]) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
-    let special = |word: &[u8; 8]| {
-        let word = u64::from_le_bytes(*word);
-        let control = word.wrapping_sub(0x20 * ONES) & !word & HIGHS;
-        let quote = zero(word ^ (u64::from(b'"') * ONES));
-        control | quote | zero(word ^ (u64::from(b'\\') * ONES))
-    };
     let (words, rest) = bytes.as_chunks::<8>();
     if words.iter().any(|word| special(word) != 0) {
         return false;
@@ -42,10 +33,39 @@ fn is_plain(bytes: &[u8]) -> bool {
     // The last eight bytes, some of them for the second time, or less than eight.
     match bytes.last_chunk::<8>() {
         Some(word) => special(word) == 0,
-        None => !rest
-            .iter()
-            .any(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)),
+        None => !rest.iter().any(is_special),
     }
+}
+
+/// How many bytes there are before the first quote, backslash or control character.
+#[must_use]
+pub fn plain(bytes: &[u8]) -> usize {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let found = special(word);
+        if found != 0 {
+            // The lowest flagged byte is exact.
+            return index * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let in_rest = rest.iter().position(is_special).unwrap_or(rest.len());
+    words.len() * 8 + in_rest
+}
+
+/// Not zero where one of these is a quote, a backslash or a control character.
+#[inline]
+fn special(word: &[u8; 8]) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    let word = u64::from_le_bytes(*word);
+    let control = word.wrapping_sub(0x20 * ONES) & !word & HIGHS;
+    let quote = zero(word ^ (u64::from(b'"') * ONES));
+    control | quote | zero(word ^ (u64::from(b'\\') * ONES))
+}
+
+const fn is_special(byte: &u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0..=0x1f)
 }
 
 #[cold]
@@ -58,6 +78,8 @@ fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
             b'\n' => b"\\n",
             b'\r' => b"\\r",
             b'\t' => b"\\t",
+            0x08 => b"\\b",
+            0x0c => b"\\f",
             0..0x20 => b"",
             _ => continue,
         };
@@ -143,7 +165,11 @@ mod tests {
             "\"sixteen.bytes..",
             "sixteen.bytes..\u{1f}",
             "a text that is longer than three words of eight",
+            "\u{8}\u{c}",
         ] {
+            let first = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+            let plain = text.bytes().position(first).unwrap_or(text.len());
+            assert_eq!(super::plain(text.as_bytes()), plain, "{text}");
             let mut out = Vec::new();
             super::string(&mut out, text);
             let back: String = serde_json::from_slice(&out).unwrap();

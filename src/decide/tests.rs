@@ -96,7 +96,7 @@ fn a_panic_is_caught_counted_and_leaves_a_working_worker() {
 
 #[test]
 fn every_decision_and_every_failure_is_recorded() {
-    let (log, mut consumer) = crate::decision_log::channel(0);
+    let (log, mut consumer) = crate::decision_log::channel(0, true);
     let (publisher, worker, _) = worker();
     let mut worker = worker.recorded(&log);
     assert!(validate(&mut worker).is_err());

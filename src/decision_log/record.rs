@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::model::Timestamp;
 
 /// Texts of a record.
-const TEXTS: usize = 10;
+const TEXTS: usize = 9;
 /// Bytes before the texts: length, id, moment, duration, peer, kind and outcome, lengths of the texts.
 const HEAD: usize = 4 + 16 + 8 + 8 + 18 + 4 + 4 * TEXTS;
 /// Where the lengths of the texts begin.
@@ -31,7 +31,7 @@ pub struct Record<'a> {
     pub kind: u8,
     /// `Outcome as u8` of the decision.
     pub outcome: u8,
-    /// Whether input, details and result were left out because the record was too large.
+    /// Whether input and result were left out because the record was too large.
     pub cut: bool,
     /// The revision that decided.
     pub revision: &'a [u8],
@@ -48,8 +48,6 @@ pub struct Record<'a> {
     pub error: &'a [u8],
     /// JSON text of what was asked, as it came in: nothing is masked yet.
     pub input: &'a [u8],
-    /// Members of a JSON object that the door adds, as JSON text.
-    pub details: &'a [u8],
     /// JSON text of what was answered.
     pub result: &'a [u8],
 }
@@ -65,7 +63,6 @@ impl<'a> Record<'a> {
             short(self.subject),
             self.error,
             self.input,
-            self.details,
             self.result,
         ]
     }
@@ -80,7 +77,6 @@ impl<'a> Record<'a> {
         Self {
             cut: true,
             input: b"",
-            details: b"",
             result: b"",
             ..*self
         }
@@ -149,7 +145,6 @@ impl<'a> Record<'a> {
             subject,
             error,
             input,
-            details,
             result,
         ] = texts;
         let record = Self {
@@ -168,7 +163,6 @@ impl<'a> Record<'a> {
             subject,
             error,
             input,
-            details,
             result,
         };
         Some((record, rest))

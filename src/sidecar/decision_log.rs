@@ -1,8 +1,12 @@
 //! What becomes of decision records: events in the shape that OPA's decision logs have, masked, written into a file or
 //! to standard output, and sent to a log service. On a thread of its own; sending on the given runtime.
 
+mod counters;
+mod document;
+mod event;
 mod line;
 mod mask;
+mod sink;
 mod spool;
 mod upload;
 
@@ -11,28 +15,27 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
 
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::Registry;
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 
 use crate::decide::{Observer, Worker};
-use crate::decision_log::{Consumer, Log, Record, channel};
+use crate::decision_log::{Log, channel};
 use crate::engine::Limits;
 use crate::model::TenantId;
-use crate::snapshot::{Current, Reader};
+use crate::snapshot::Reader;
 use crate::wire::WireError;
 
 use super::config::RecordContent;
 
 pub use upload::Settings as UploadSettings;
 
-use mask::{Masker, Verdict};
+use counters::Counters;
+use event::Shape;
+use mask::Masker;
+use sink::{Budget, Sink};
 use spool::Spool;
 use upload::{Queue, Uploader};
 
@@ -80,13 +83,6 @@ pub(super) struct Writer {
     uploader: Option<Uploader>,
 }
 
-/// What the lines show.
-#[derive(Debug)]
-pub(super) struct Shape {
-    pub labels: Map<String, Value>,
-    pub content: RecordContent,
-}
-
 impl Writer {
     /// Opens what events go to and starts the thread; None where nothing is to be logged.
     pub(super) fn start(
@@ -100,7 +96,10 @@ impl Writer {
             return Ok(None);
         }
         let file = settings.file.as_deref().map(open).transpose()?;
-        let (log, consumer) = channel(settings.buffer_bytes);
+        let (log, consumer) = channel(
+            settings.buffer_bytes,
+            settings.content == RecordContent::Full,
+        );
         let counters = Counters::register(registry, consumer.dropped_counter())?;
         let mut queue = None;
         let mut uploader = None;
@@ -123,12 +122,10 @@ impl Writer {
             file,
             queue,
             counters,
-            shape: Shape {
-                labels,
-                content: settings.content,
-            },
+            shape: Shape::new(labels, settings.content),
             masker: Masker::new(worker, &settings.mask, &settings.drop),
             reader: reader.clone(),
+            known: None,
             budget: settings.per_second.map(Budget::new),
         };
         let thread = thread::Builder::new()
@@ -179,203 +176,12 @@ impl Observer for Unobserved {
     }
 }
 
-/// Where records end.
-struct Sink {
-    file: Option<Box<dyn Write + Send>>,
-    queue: Option<Queue>,
-    counters: Counters,
-    shape: Shape,
-    masker: Masker,
-    reader: Reader,
-    budget: Option<Budget>,
-}
-
-impl Sink {
-    fn run(mut self, mut consumer: Consumer) {
-        let mut lines = Vec::new();
-        while let Some(batch) = consumer.blocking_next() {
-            lines.clear();
-            let mut events = 0;
-            for record in batch.records() {
-                if let Some(event) = self.event(&record) {
-                    let start = lines.len();
-                    lines.extend_from_slice(event.to_string().as_bytes());
-                    if let Some(queue) = &self.queue {
-                        queue.push(lines.get(start..).unwrap_or_default());
-                    }
-                    lines.push(b'\n');
-                    events += 1;
-                }
-            }
-            drop(batch);
-            self.write(&lines, events);
-            if let Some(queue) = &self.queue {
-                self.counters.not_delivered("spool_full", queue.take_lost());
-                let waiting = i64::try_from(queue.bytes()).unwrap_or(i64::MAX);
-                self.counters.waiting.set(waiting);
-            }
-        }
-    }
-
-    /// The record's event as it may be shown; None where it is not to be logged.
-    fn event(&mut self, record: &Record<'_>) -> Option<Value> {
-        if self.budget.as_mut().is_some_and(|budget| !budget.take()) {
-            self.counters.not_delivered("rate", 1);
-            return None;
-        }
-        let mut event = line::event(record, &self.shape);
-        let current = self.reader.load();
-        if let Some(bundles) = bundles(&current, record.revision) {
-            event.insert("bundles".to_owned(), bundles);
-        }
-        match self.masker.apply(&mut event, &current, record.at) {
-            Verdict::Keep => Some(Value::Object(event)),
-            Verdict::Drop => None,
-            Verdict::Failed => {
-                self.counters.not_delivered("mask", 1);
-                None
-            }
-        }
-    }
-
-    fn write(&mut self, lines: &[u8], events: u64) {
-        let Some(out) = &mut self.file else {
-            return;
-        };
-        match out.write_all(lines).and_then(|()| out.flush()) {
-            Ok(()) => self.counters.written.inc_by(events),
-            Err(error) => {
-                if self.counters.lost.with_label_values(&["write"]).get() == 0 {
-                    tracing::error!(%error, "decision events cannot be written");
-                }
-                self.counters.not_delivered("write", events);
-            }
-        }
-    }
-}
-
-/// The bundles of the generation that decided, while that is the one that decides now.
-fn bundles(current: &Current, revision: &[u8]) -> Option<Value> {
-    let snapshot = current.snapshot.as_ref()?;
-    if snapshot.name.as_bytes() != revision {
-        return None;
-    }
-    let bundles = snapshot.bundles.iter().map(|bundle| {
-        let revision = serde_json::json!({ "revision": bundle.revision });
-        (bundle.source.clone(), revision)
-    });
-    Some(Value::Object(bundles.collect()))
-}
-
-/// So many events a second, as many at once.
-struct Budget {
-    per_second: f64,
-    left: f64,
-    at: Instant,
-}
-
-impl Budget {
-    fn new(per_second: f64) -> Self {
-        Self {
-            per_second,
-            left: per_second.max(1.0),
-            at: Instant::now(),
-        }
-    }
-
-    fn take(&mut self) -> bool {
-        let now = Instant::now();
-        let earned = now.duration_since(self.at).as_secs_f64() * self.per_second;
-        self.left = (self.left + earned).min(self.per_second.max(1.0));
-        self.at = now;
-        if self.left < 1.0 {
-            return false;
-        }
-        self.left -= 1.0;
-        true
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Counters {
-    written: IntCounter,
-    delivered: IntCounter,
-    upload_failed: IntCounter,
-    waiting: IntGauge,
-    lost: IntCounterVec,
-}
-
-impl Counters {
-    fn register(registry: &Registry, dropped: Arc<AtomicU64>) -> prometheus::Result<Self> {
-        let counter = |name: &str, help: &str| -> prometheus::Result<IntCounter> {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
-        let lost = IntCounterVec::new(
-            Opts::new(
-                "lictor_decision_log_not_delivered_total",
-                "Decision events that nobody will see, by reason: how blind the log is.",
-            ),
-            &["reason"],
-        )?;
-        registry.register(Box::new(Lost {
-            counters: lost.clone(),
-            dropped,
-        }))?;
-        let waiting = IntGauge::new(
-            "lictor_decision_log_waiting_bytes",
-            "Bytes of decision events that wait to be sent, in memory and on disk.",
-        )?;
-        registry.register(Box::new(waiting.clone()))?;
-        Ok(Self {
-            written: counter(
-                "lictor_decision_log_written_total",
-                "Decision events that were written to the file.",
-            )?,
-            delivered: counter(
-                "lictor_decision_log_delivered_total",
-                "Decision events that the log service took.",
-            )?,
-            upload_failed: counter(
-                "lictor_decision_log_upload_failures_total",
-                "Uploads that the log service did not take; they are sent again.",
-            )?,
-            waiting,
-            lost,
-        })
-    }
-
-    fn not_delivered(&self, reason: &str, events: u64) {
-        if events > 0 {
-            self.lost.with_label_values(&[reason]).inc_by(events);
-        }
-    }
-}
-
-/// The counters, with what the workers themselves had to drop.
-struct Lost {
-    counters: IntCounterVec,
-    dropped: Arc<AtomicU64>,
-}
-
-impl Collector for Lost {
-    fn desc(&self) -> Vec<&Desc> {
-        self.counters.desc()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let buffer = self.counters.with_label_values(&["buffer"]);
-        buffer.inc_by(self.dropped.load(Ordering::Relaxed) - buffer.get());
-        self.counters.collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::decision_log::Record;
     use crate::server::telemetry;
     use crate::snapshot;
 

@@ -10,7 +10,7 @@ use crate::model::Timestamp;
 use crate::snapshot::Current;
 
 /// Members that hold credentials wherever they stand.
-pub(super) const CREDENTIALS: [&str; 4] = ["authorization", "cookie", "set-cookie", "x-api-key"];
+const CREDENTIALS: [&str; 4] = ["authorization", "cookie", "set-cookie", "x-api-key"];
 /// Members that the policies do not see: OPA adds them later.
 const ADDED_LATER: [&str; 5] = ["metrics", "error", "trace_id", "span_id", "request_context"];
 /// Roots that a mask may change.
@@ -124,13 +124,25 @@ impl Masker {
         Verdict::Keep
     }
 
-    /// Whether the program may have something to say about events.
-    fn is_asked(&self, program: &Program) -> bool {
-        let is_data = |path: &[String]| {
-            let path: Vec<&str> = path.iter().map(String::as_str).collect();
-            !path.is_empty() && program.data().find(&path).is_some()
+    /// Whether the program may have something to say about events: data or rules at the paths, above or below them.
+    pub(super) fn is_asked(&self, program: &Program) -> bool {
+        let speaks = |path: &[String]| {
+            let Some(root) = path.first() else {
+                return false;
+            };
+            let names: Vec<&str> = path.iter().map(String::as_str).collect();
+            if program.data().find(&names).is_some() {
+                return true;
+            }
+            // Other names are written in another way.
+            let is_identifier = root
+                .bytes()
+                .all(|it| it.is_ascii_alphanumeric() || it == b'_');
+            let start = format!("data.{root}");
+            let mut rules = program.rego().rules();
+            rules.any(|(name, _)| !is_identifier || name.starts_with(&start))
         };
-        !program.rego().is_empty() || is_data(&self.mask) || is_data(&self.drop)
+        speaks(&self.mask) || speaks(&self.drop)
     }
 
     /// The policy's answer; None where it is undefined.
@@ -203,12 +215,18 @@ fn segments(path: &str) -> Vec<String> {
         .collect()
 }
 
+/// Whether a member of this name holds a credential.
+pub(super) fn is_credential(name: &[u8]) -> bool {
+    let mut all = CREDENTIALS.iter();
+    all.any(|one| name.eq_ignore_ascii_case(one.as_bytes()))
+}
+
 /// Removes every member that holds a credential, and says where it was.
 fn remove_credentials(value: &mut Value, at: &str, erased: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
             members.retain(|name, _| {
-                let is_credential = CREDENTIALS.iter().any(|one| name.eq_ignore_ascii_case(one));
+                let is_credential = is_credential(name.as_bytes());
                 if is_credential {
                     erased.push(format!("{at}/{name}"));
                 }

@@ -83,7 +83,7 @@ pub(super) fn validate(asked: &Asked<'_>) -> Result<Reply, Status> {
     let request: ValidateServiceRequest = decode(asked.message.clone())?;
     let input = input::service(&request)?;
     let mut worker = asked.handler.worker.borrow_mut();
-    let recorded = worker.is_recorded();
+    let recorded = worker.keeps_results();
     let decided = worker.validate(&input, &asked.question(), |answered, answer| {
         let duration = started.elapsed().as_millis();
         let timing = Timing {
@@ -116,7 +116,7 @@ pub(super) fn access(asked: &Asked<'_>) -> Result<Reply, Status> {
     let request: CheckAccessRequest = decode(asked.message.clone())?;
     let input = input::access(&request);
     let mut worker = asked.handler.worker.borrow_mut();
-    let recorded = worker.is_recorded();
+    let recorded = worker.keeps_results();
     let request = AccessRequest::Check(&input);
     let decided = worker.access(request, &asked.question(), |answered, access| {
         let (allowed, reason) = verdict(asked.handler, access);
@@ -150,7 +150,7 @@ pub(super) fn consumption(asked: &Asked<'_>) -> Result<Reply, Status> {
     let request: ValidateConsumptionRequest = decode(asked.message.clone())?;
     let input = input::consumption(&request);
     let mut worker = asked.handler.worker.borrow_mut();
-    let recorded = worker.is_recorded();
+    let recorded = worker.keeps_results();
     let decided = worker.consumption(&input, &asked.question(), |answered, answer| {
         let message = ValidateConsumptionResponse {
             allowed: answer.allowed,
