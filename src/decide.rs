@@ -368,7 +368,7 @@ impl Worker {
         question: &Question<'_>,
         encode: impl FnOnce(&Answered<'_>, &[(&str, FlagAnswer<'_>)]) -> R,
     ) -> Result<R, DecideError> {
-        let input = Input::Json(flags.context.unwrap_or(b"{}"));
+        let input = Input::Flags(flags.context.unwrap_or(b"{}"));
         self.decide(Kind::Variant, input, question, |with| {
             let ask = |name| {
                 let (key, details) = (flags.targeting_key, flags.context);
@@ -496,6 +496,7 @@ impl Worker {
                 kind: kind as u8,
                 outcome: outcome as u8,
                 cut: false,
+                sound: result.is_ok() && shown.is_empty() && input.is_read_whole(),
                 revision: snapshot.map_or("", |snapshot| &snapshot.name).as_bytes(),
                 door: door.as_bytes(),
                 path: path.as_bytes(),

@@ -16,17 +16,25 @@ const SECRET_HEADERS: [&str; 6] = [
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Input<'a> {
     Json(&'a [u8]),
+    /// The context of flags, which nobody reads where there are none.
+    Flags(&'a [u8]),
     Access(AccessRequest<'a>),
     Http(&'a HttpRequest<'a>),
     None,
 }
 
 impl<'a> Input<'a> {
+    /// Whether a decision cannot be made without reading all of the text, so that it is known to be JSON.
+    pub(super) const fn is_read_whole(&self) -> bool {
+        matches!(self, Self::Json(_) | Self::Access(_))
+    }
+
     /// JSON text, composed in `room` where it does not lie anywhere as a whole.
     pub(super) fn text(self, room: &'a mut Vec<u8>) -> &'a [u8] {
         room.clear();
         match self {
             Self::Json(text)
+            | Self::Flags(text)
             | Self::Access(AccessRequest::Check(text) | AccessRequest::Document(text)) => text,
             Self::None => b"",
             Self::Access(AccessRequest::Parts {

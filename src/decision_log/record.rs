@@ -33,6 +33,8 @@ pub struct Record<'a> {
     pub outcome: u8,
     /// Whether input and result were left out because the record was too large.
     pub cut: bool,
+    /// Whether `input` is known to be JSON: all of it was read for the decision.
+    pub sound: bool,
     /// The revision that decided.
     pub revision: &'a [u8],
     /// The door it came through: `http`, `authzen`, `ext_authz`, `opa`, ...
@@ -46,9 +48,9 @@ pub struct Record<'a> {
     pub subject: &'a [u8],
     /// The word of the error, where there is no decision.
     pub error: &'a [u8],
-    /// JSON text of what was asked, as it came in: nothing is masked yet.
+    /// Text of what was asked, as it came in: JSON where there is a decision; nothing is masked yet.
     pub input: &'a [u8],
-    /// JSON text of what was answered.
+    /// JSON text of what was answered, written by ourselves.
     pub result: &'a [u8],
 }
 
@@ -105,7 +107,7 @@ impl<'a> Record<'a> {
         writer.put([
             self.kind,
             self.outcome,
-            u8::from(self.cut),
+            u8::from(self.cut) | u8::from(self.sound) << 1,
             u8::from(self.peer.is_some()),
         ]);
         for text in texts {
@@ -127,7 +129,7 @@ impl<'a> Record<'a> {
         let nanos = u64::from_le_bytes(reader.take()?);
         let address = Ipv6Addr::from(reader.take::<16>()?).to_canonical();
         let port = u16::from_le_bytes(reader.take()?);
-        let [kind, outcome, cut, has_peer] = reader.take()?;
+        let [kind, outcome, bits, has_peer] = reader.take()?;
         let mut lengths = [0; TEXTS];
         for length in &mut lengths {
             *length = u32::from_le_bytes(reader.take()?) as usize;
@@ -154,7 +156,8 @@ impl<'a> Record<'a> {
             peer: (has_peer != 0).then(|| SocketAddr::new(address, port)),
             kind,
             outcome,
-            cut: cut != 0,
+            cut: bits & 1 != 0,
+            sound: bits & 2 != 0,
             revision,
             door,
             path,

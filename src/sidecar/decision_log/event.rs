@@ -171,6 +171,7 @@ mod tests {
         kind: Kind::Validate as u8,
         outcome: Outcome::Negative as u8,
         cut: false,
+        sound: false,
         revision: b"7-0123456789ab",
         door: b"http",
         path: b"/v1/validate",

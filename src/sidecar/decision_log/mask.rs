@@ -10,7 +10,7 @@ use crate::model::Timestamp;
 use crate::snapshot::Current;
 
 /// Members that hold credentials wherever they stand.
-const CREDENTIALS: [&str; 4] = ["authorization", "cookie", "set-cookie", "x-api-key"];
+pub(super) const CREDENTIALS: [&str; 4] = ["authorization", "cookie", "set-cookie", "x-api-key"];
 /// Members that the policies do not see: OPA adds them later.
 const ADDED_LATER: [&str; 5] = ["metrics", "error", "trace_id", "span_id", "request_context"];
 /// Roots that a mask may change.

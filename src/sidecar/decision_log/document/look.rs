@@ -1,0 +1,118 @@
+//! A look at text that is known to be JSON, many bytes at a time: may it stand in a line as it is?
+
+/// Bytes of a block.
+const BLOCK: usize = 32;
+/// Bytes of a trace of a credential.
+const TRACE: usize = 3;
+
+/// Whether there is no control character (a line ends nowhere within), no escape (a name is what it looks like) and no trace of
+/// a credential's name. May be false where a closer look would find nothing, and never true where it would find something.
+pub(super) fn is_harmless(text: &[u8]) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        #[expect(
+            unsafe_code,
+            reason = "the plain function, compiled for wider registers"
+        )]
+        // SAFETY: the processor has what the function is compiled for.
+        return unsafe { is_harmless_avx2(text) };
+    }
+    look(text)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn is_harmless_avx2(text: &[u8]) -> bool {
+    look(text)
+}
+
+/// Written so that the compiler makes vectors of it: no branch within a block, and one flag for each of its bytes.
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "compiled once for each width of registers"
+)]
+fn look(text: &[u8]) -> bool {
+    let mut flags = [0; BLOCK];
+    let mut rest = text;
+    while let Some(window) = rest.first_chunk::<{ BLOCK + TRACE - 1 }>() {
+        for (at, flag) in flags.iter_mut().enumerate() {
+            *flag |= harm([window[at], window[at + 1], window[at + 2]]);
+        }
+        rest = rest.get(BLOCK..).unwrap_or_default();
+    }
+    let mut last = [b' '; BLOCK + 2 * TRACE];
+    if let Some(place) = last.get_mut(..rest.len()) {
+        place.copy_from_slice(rest);
+    }
+    for (at, flag) in flags.iter_mut().enumerate() {
+        *flag |= harm([last[at], last[at + 1], last[at + 2]]);
+    }
+    // The last window begins within what is left and may end a little behind the block.
+    let behind = harm([last[BLOCK], last[BLOCK + 1], last[BLOCK + 2]]);
+    flags.iter().fold(behind, |all, flag| all | flag) == 0
+        && harm([last[BLOCK + 1], last[BLOCK + 2], b' ']) == 0
+}
+
+/// Not zero where the first byte may not stand in a line, or the three are a trace of `authorization`, of `cookie` and
+/// `set-cookie`, or of `x-api-key`, in letters of either case.
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "compiled once for each width of registers"
+)]
+fn harm(bytes: [u8; TRACE]) -> u8 {
+    let [first, ..] = bytes;
+    let [a, b, c] = bytes.map(|byte| byte | 0x20);
+    let trace = |[x, y, z]: &[u8; TRACE]| u8::from(a == *x) & u8::from(b == *y) & u8::from(c == *z);
+    u8::from(first < 0x20)
+        | u8::from(first == b'\\')
+        | trace(b"riz")
+        | trace(b"oki")
+        | trace(b"i-k")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sidecar::decision_log::mask::CREDENTIALS;
+
+    /// The same, byte by byte.
+    fn expected(text: &[u8]) -> bool {
+        let lower = text.to_ascii_lowercase();
+        let has = |trace: &[u8]| lower.windows(TRACE).any(|window| window == trace);
+        !text.iter().any(|byte| matches!(byte, b'\\' | 0..=0x1f))
+            && ![b"riz", b"oki", b"i-k"].iter().any(|trace| has(*trace))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn nothing_harmful_is_overlooked(
+            text in "[ -\\[\\]-~é]{0,120}",
+            harmful in prop::sample::select(&["", "\n", "\\", "\0", "authoriZation", "CooKie", "x-Api-key"][..]),
+            at in any::<prop::sample::Index>(),
+        ) {
+            let mut text: Vec<char> = text.chars().collect();
+            let at = at.index(text.len() + 1);
+            text.splice(at..at, harmful.chars());
+            let text: String = text.into_iter().collect();
+            prop_assert_eq!(is_harmless(text.as_bytes()), expected(text.as_bytes()));
+            prop_assert_eq!(look(text.as_bytes()), expected(text.as_bytes()));
+            prop_assert!(harmful.is_empty() || !is_harmless(text.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn every_credential_leaves_a_trace_wherever_it_stands() {
+        for name in CREDENTIALS {
+            for before in 0..100 {
+                let text = format!("{}{}", " ".repeat(before), name.to_ascii_uppercase());
+                assert!(!is_harmless(text.as_bytes()), "{text}");
+            }
+        }
+    }
+}
