@@ -5,6 +5,8 @@
 //! is told to the observer and, where there is a decision log, recorded.
 
 mod input;
+mod kind;
+mod search;
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,6 +25,9 @@ use crate::engine::{
 };
 use crate::model::{Access, Consumption, PolicyId, Timestamp, Validation, VariantAnswer};
 use crate::snapshot::{Current, Ended, Reader, Snapshot, WorkerReader};
+
+pub use kind::{Kind, Observer, Outcome};
+pub use search::{Found, Search};
 
 use input::Input;
 
@@ -549,87 +554,6 @@ fn panic_message(payload: &(dyn std::any::Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("a panic without a message")
-}
-
-/// The kinds of decision, as metrics and `fail_open` name them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    Validate,
-    Access,
-    Consumption,
-    Variant,
-    Content,
-    Http,
-    Rego,
-}
-
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 7] = [
-        Self::Validate,
-        Self::Access,
-        Self::Consumption,
-        Self::Variant,
-        Self::Content,
-        Self::Http,
-        Self::Rego,
-    ];
-
-    /// The word of the metric label.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Validate => "validate",
-            Self::Access => "access",
-            Self::Consumption => "consumption",
-            Self::Variant => "variant",
-            Self::Content => "content",
-            Self::Http => "http",
-            Self::Rego => "rego",
-        }
-    }
-}
-
-/// How a decision came out, as metrics name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// Compliant, allowed, assigned, delivered.
-    Positive,
-    /// Not compliant, denied, not in the experiment, not found.
-    Negative,
-    /// No decision.
-    Error,
-}
-
-impl Outcome {
-    /// Every outcome.
-    pub const ALL: [Self; 3] = [Self::Positive, Self::Negative, Self::Error];
-
-    const fn positive_if(holds: bool) -> Self {
-        if holds {
-            Self::Positive
-        } else {
-            Self::Negative
-        }
-    }
-
-    /// The word of the metric label.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Positive => "positive",
-            Self::Negative => "negative",
-            Self::Error => "error",
-        }
-    }
-}
-
-/// Told of every decision; must not wait. The server's telemetry implements it.
-pub trait Observer: Send + Sync + std::fmt::Debug {
-    /// `nanos` is how long the decision took, the encoding of its answer included.
-    fn decided(&self, kind: Kind, outcome: Outcome, nanos: u64);
-    /// An evaluation panicked.
-    fn panicked(&self, kind: Kind, message: &str);
 }
 
 #[cfg(test)]

@@ -16,9 +16,9 @@ pub mod value;
 pub use data::{Data, DataBuilder, DataError};
 pub use expression::{CompileError, Expression};
 pub use program::{
-    AccessRequest, CompileErrors, Compiler, Content, Context, DuplicateMembers, EvaluateError,
-    Flag, HttpAccess, HttpHeader, HttpPeer, HttpRequest, Limits, Program, Scratch, TestCount,
-    TestFailure, WrittenRequest,
+    AccessRequest, Candidate, Candidates, CompileErrors, Compiler, Content, Context,
+    DuplicateMembers, EvaluateError, Flag, HttpAccess, HttpHeader, HttpPeer, HttpRequest, Limits,
+    Program, Scratch, TestCount, TestFailure, WrittenRequest,
 };
 pub use rego::{
     Rego, RegoEngine, RegoError, RegoErrorKind, RegoInput, RegoMachine, RegoModule, RegoPlace,

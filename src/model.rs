@@ -3,6 +3,7 @@
 mod decision;
 mod id;
 mod revision;
+mod search;
 mod time;
 
 pub use decision::{
@@ -12,4 +13,5 @@ pub use decision::{
 };
 pub use id::{CONSTITUTIONAL_HASH, InvalidTenant, PolicyId, TenantId};
 pub use revision::{InvalidRevision, Revision};
+pub use search::Sought;
 pub use time::{Timestamp, TimestampText};

@@ -31,7 +31,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_rustls::rustls::ServerConfig;
 
-use crate::api::{authzen, policy_engine};
+use crate::api::policy_engine;
 use crate::identity::{IssuerError, Verifier};
 use crate::server::grpc::{Calls, DescriptorError, Health, Services};
 use crate::server::secret::{self, SecretError};
@@ -175,7 +175,7 @@ impl Sidecar {
             when_no_policy: config.access.when_no_policy,
             fail_open_access: config.fail_open.contains(&FailOpen::Access),
             ext_authz: ext_authz::Settings::new(&config.ext_authz)?,
-            metadata: metadata(config),
+            decision_point: decision_point(config),
             decision_log: log,
         });
         let opa = opa::Api::new(config.opa.clone(), loaded.opa.clone(), &registry)?;
@@ -391,7 +391,7 @@ fn admin_token(config: &Config) -> Result<Option<String>, SecretError> {
         .transpose()
 }
 
-fn metadata(config: &Config) -> Option<bytes::Bytes> {
+fn decision_point(config: &Config) -> Option<String> {
     let base = config.authzen.policy_decision_point.as_ref()?;
-    Some(authzen::metadata(base.trim_end_matches('/')).into())
+    Some(base.trim_end_matches('/').to_owned())
 }

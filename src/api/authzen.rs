@@ -1,5 +1,7 @@
 //! AuthZEN 1.0 shapes: requests taken apart without copying, decisions and metadata written.
 
+pub mod search;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -8,7 +10,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::model::Access;
+use crate::model::{Access, Sought};
 
 use super::decision::{self, Envelope, Reason};
 use super::json;
@@ -17,6 +19,12 @@ use super::json;
 pub const EVALUATION: &str = "/access/v1/evaluation";
 /// Path of the evaluations call.
 pub const EVALUATIONS: &str = "/access/v1/evaluations";
+/// Path of the search for subjects.
+pub const SEARCH_SUBJECT: &str = "/access/v1/search/subject";
+/// Path of the search for actions.
+pub const SEARCH_ACTION: &str = "/access/v1/search/action";
+/// Path of the search for resources.
+pub const SEARCH_RESOURCE: &str = "/access/v1/search/resource";
 /// Path of the metadata.
 pub const WELL_KNOWN: &str = "/.well-known/authzen-configuration";
 
@@ -251,16 +259,34 @@ pub fn failure(out: &mut Vec<u8>, status: u16, message: &str) {
     json::raw(out, "}}}");
 }
 
-/// The metadata of the decision point at `base` (an https URL without a slash at its end).
+/// The metadata of the decision point at `base` (an https URL without a slash at its end) that offers these searches.
 #[must_use]
-pub fn metadata(base: &str) -> Vec<u8> {
+pub fn metadata(base: &str, searches: impl Fn(Sought) -> bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     json::raw(&mut out, "{\"policy_decision_point\":");
     json::string(&mut out, base);
-    for (name, path) in [
-        ("access_evaluation_endpoint", EVALUATION),
-        ("access_evaluations_endpoint", EVALUATIONS),
+    for (name, path, sought) in [
+        ("access_evaluation_endpoint", EVALUATION, None),
+        ("access_evaluations_endpoint", EVALUATIONS, None),
+        (
+            "search_subject_endpoint",
+            SEARCH_SUBJECT,
+            Some(Sought::Subject),
+        ),
+        (
+            "search_resource_endpoint",
+            SEARCH_RESOURCE,
+            Some(Sought::Resource),
+        ),
+        (
+            "search_action_endpoint",
+            SEARCH_ACTION,
+            Some(Sought::Action),
+        ),
     ] {
+        if !sought.is_none_or(&searches) {
+            continue;
+        }
         json::raw(&mut out, ",\"");
         json::raw(&mut out, name);
         json::raw(&mut out, "\":");
@@ -331,12 +357,19 @@ mod tests {
     #[test]
     fn metadata_names_what_is_offered() {
         let value: serde_json::Value =
-            serde_json::from_slice(&metadata("https://pdp.example")).unwrap();
+            serde_json::from_slice(&metadata("https://pdp.example", |sought| {
+                sought == Sought::Action
+            }))
+            .unwrap();
         assert_eq!(value["policy_decision_point"], "https://pdp.example");
         assert_eq!(
             value["access_evaluations_endpoint"],
             "https://pdp.example/access/v1/evaluations"
         );
-        assert_eq!(value.as_object().unwrap().len(), 3);
+        assert_eq!(
+            value["search_action_endpoint"],
+            "https://pdp.example/access/v1/search/action"
+        );
+        assert_eq!(value.as_object().unwrap().len(), 4);
     }
 }

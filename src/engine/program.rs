@@ -26,6 +26,7 @@ mod question;
 mod roles;
 mod run;
 mod scratch;
+mod search;
 mod self_test;
 mod service;
 #[cfg(test)]
@@ -45,6 +46,7 @@ pub use question::{
     HttpPeer, HttpRequest, Limits, TestCount, TestFailure,
 };
 pub use scratch::Scratch;
+pub use search::{Candidate, Candidates};
 pub use variant::Flag;
 pub use written_request::WrittenRequest;
 
@@ -63,6 +65,7 @@ pub struct Program {
     validations: validation::Validations,
     access: access::AccessRules,
     access_controls: Vec<access_control::AccessControlProgram>,
+    directory: search::Directory,
     http: http::HttpRules,
     consumption: Vec<consumption::ConsumptionProgram>,
     contents: content::Contents,

@@ -30,18 +30,19 @@ use crate::api::ErrorCode;
 use crate::decide::{Origin, Question, Worker};
 use crate::engine::DuplicateMembers;
 use crate::identity::Claims;
-use crate::model::Timestamp;
+use crate::model::{Sought, Timestamp};
 use crate::server::body::{self, Body};
 use crate::server::guard::Guard;
 use crate::server::{Bound, Door};
 
 use super::caller::LocalCallers;
+use super::metrics::Route;
 use super::shared::Shared;
 
 use asked::Asked;
 use error::Failure;
 use reply::Reply;
-use route::{Route, Routed};
+use route::Routed;
 
 /// Requests that may wait for a revision at a time.
 pub const WAITERS: usize = 64;
@@ -136,7 +137,7 @@ impl Handler {
             Routed::To(Route::ExtAuthz) => {
                 return Box::pin(self.ext_authz(head, incoming)).await;
             }
-            Routed::To(Route::Content(policy)) => {
+            Routed::Content(policy) => {
                 return Box::pin(content::answer(self, policy, head, incoming, door)).await;
             }
             Routed::To(route) => route,
@@ -241,13 +242,14 @@ impl Handler {
             Route::Variant => variant::variant(&call),
             Route::Evaluation => authzen::evaluation(&call),
             Route::Evaluations => Box::pin(authzen::evaluations(&call)).await,
+            Route::SearchSubject => authzen::search(&call, Sought::Subject),
+            Route::SearchAction => authzen::search(&call, Sought::Action),
+            Route::SearchResource => authzen::search(&call, Sought::Resource),
             Route::Flag => ofrep::flag(&call, head.uri.path()),
             Route::Flags => ofrep::flags(&call, &head.headers),
-            Route::Metadata
-            | Route::Content(_)
-            | Route::Forward
-            | Route::ExtAuthz
-            | Route::None => Err(Failure::new(ErrorCode::NotFound, "")),
+            Route::Metadata | Route::Content | Route::Forward | Route::ExtAuthz | Route::None => {
+                Err(Failure::new(ErrorCode::NotFound, ""))
+            }
         }
     }
 
@@ -271,9 +273,7 @@ impl Handler {
             return self.finish(route, head, Err(failure));
         };
         let response = forwarder.forward(Request::from_parts(head, incoming)).await;
-        self.shared
-            .metrics
-            .answered(route.index(), response.status());
+        self.shared.metrics.answered(route, response.status());
         response.map(Body::Stream)
     }
 
@@ -284,7 +284,7 @@ impl Handler {
         }
         let response = ext_authz::answer(self, Request::from_parts(head, incoming)).await;
         let metrics = &self.shared.metrics;
-        metrics.answered(Route::ExtAuthz.index(), response.status());
+        metrics.answered(Route::ExtAuthz, response.status());
         response
     }
 
@@ -327,7 +327,7 @@ impl Handler {
             .then(|| self.shared.status.bundle_age(now))
             .flatten();
         let age = age.map(|age| self.age_header(age));
-        self.shared.metrics.answered(route.index(), reply.status);
+        self.shared.metrics.answered(route, reply.status);
         let mut headers: HeaderMap = head.headers;
         headers.clear();
         reply.into_response(headers, request_id, age)

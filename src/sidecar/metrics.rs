@@ -2,6 +2,7 @@
 //! is no label look-up, only atomic additions.
 
 mod checks;
+mod route;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,6 +16,7 @@ use crate::api::ErrorCode;
 use crate::decide::{Kind, Observer, Outcome};
 
 pub use checks::{Check, Checks};
+pub use route::Route;
 
 /// Fine enough to tell microseconds apart.
 const DECISION_BUCKETS: &[f64] = &[
@@ -23,33 +25,18 @@ const DECISION_BUCKETS: &[f64] = &[
 ];
 /// Words of `result` that the policy engine's dashboards know, by [`Outcome`].
 const RESULTS: [&str; 3] = ["compliant", "non_compliant", "error"];
-/// Routes as metrics name them, by `Route`.
-const ROUTES: [&str; 13] = [
-    "validate",
-    "access_check",
-    "consumption_validate",
-    "authzen_evaluation",
-    "authzen_evaluations",
-    "authzen_metadata",
-    "variant",
-    "content",
-    "forward",
-    "none",
-    "ofrep_flag",
-    "ofrep_flags",
-    "ext_authz",
-];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// The sidecar's counters.
 #[derive(Debug)]
 pub struct Metrics {
-    decisions: [[IntCounter; 3]; 7],
-    durations: [Histogram; 7],
+    decisions: [[IntCounter; 3]; Kind::ALL.len()],
+    durations: [Histogram; Kind::ALL.len()],
     validations: [IntCounter; 3],
     validation_durations: [Histogram; 3],
-    panics: [IntCounter; 7],
-    requests: [[IntCounter; 5]; 13],
+    panics: [IntCounter; Kind::ALL.len()],
+    /// By route, then by class.
+    requests: Vec<[IntCounter; 5]>,
     problems: Vec<IntCounter>,
     failed_open: IntCounterVec,
     pub checks: Checks,
@@ -131,8 +118,12 @@ impl Metrics {
             validation_durations: RESULTS
                 .map(|result| validation_durations.with_label_values(&[result])),
             panics: kinds.map(|kind| panics.with_label_values(&[kind])),
-            requests: ROUTES
-                .map(|route| CLASSES.map(|class| requests.with_label_values(&[route, class]))),
+            requests: Route::ALL
+                .iter()
+                .map(|route| {
+                    CLASSES.map(|class| requests.with_label_values(&[route.as_str(), class]))
+                })
+                .collect(),
             problems: ErrorCode::ALL
                 .iter()
                 .map(|code| problems.with_label_values(&[code.as_str()]))
@@ -149,11 +140,11 @@ impl Metrics {
     }
 
     /// A request was answered.
-    pub fn answered(&self, route: usize, status: http::StatusCode) {
+    pub fn answered(&self, route: Route, status: http::StatusCode) {
         let class = usize::from(status.as_u16() / 100).saturating_sub(1);
         if let Some(counter) = self
             .requests
-            .get(route)
+            .get(route as usize)
             .and_then(|classes| classes.get(class))
         {
             counter.inc();
@@ -268,7 +259,7 @@ mod tests {
         metrics.decided(Kind::Validate, Outcome::Negative, 1_500);
         metrics.decided(Kind::Access, Outcome::Error, 1);
         metrics.panicked(Kind::Http, "boom");
-        metrics.answered(0, http::StatusCode::OK);
+        metrics.answered(Route::Validate, http::StatusCode::OK);
         metrics.problem(ErrorCode::NotReady);
         metrics.failed_open("not_ready");
         metrics.set_connections(2);

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use crate::decide::{Observer, Worker};
@@ -40,8 +39,8 @@ pub struct Shared {
     pub when_no_policy: WhenNoPolicy,
     pub fail_open_access: bool,
     pub ext_authz: ext_authz::Settings,
-    /// The AuthZEN metadata, where it is configured.
-    pub metadata: Option<Bytes>,
+    /// The https URL of AuthZEN's metadata, where it is configured, without a slash at its end.
+    pub decision_point: Option<String>,
     /// None where decisions are not recorded.
     pub decision_log: Option<Log>,
 }

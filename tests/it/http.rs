@@ -2,6 +2,7 @@
 
 mod admin;
 mod authzen;
+mod authzen_search;
 mod bad;
 mod decisions;
 mod identity;

@@ -79,6 +79,18 @@ impl AccessRules {
         self.rules.is_empty()
     }
 
+    /// Whether any rule names an action.
+    pub fn names_actions(&self) -> bool {
+        let any = self.by_type.values().chain([&self.any_type]);
+        any.into_iter().any(|of_type| !of_type.actions.is_empty())
+    }
+
+    /// The actions that rules about a resource type name, in no order; one may come twice.
+    pub fn actions<'a>(&'a self, kind: &str) -> impl Iterator<Item = &'a str> {
+        let of_type = self.by_type.get(kind).into_iter().chain([&self.any_type]);
+        of_type.flat_map(|of_type| of_type.actions.keys().map(|action| &**action))
+    }
+
     /// The rules for a resource type and an action, in order.
     fn candidates<'a>(&'a self, kind: &str, action: &str, arena: &'a Bump) -> &'a [u32] {
         let mut found = BumpVec::new_in(arena);

@@ -104,6 +104,8 @@ impl Compiler {
             errors.extend(found.into_iter().map(|error| (usize::MAX, located(error))));
             Rego::default()
         });
+        let mut warnings = Vec::new();
+        let directory = super::search::Directory::new(&data, &mut warnings);
         let mut layout = Layout::default();
         let access_slots = AccessSlots::new(&mut layout);
         let consumption_slots = ConsumptionSlots::new(&mut layout);
@@ -119,11 +121,12 @@ impl Compiler {
                 validations: super::validation::Validations::default(),
                 access: super::access::AccessRules::default(),
                 access_controls: Vec::new(),
+                directory,
                 http: super::http::HttpRules::default(),
                 consumption: Vec::new(),
                 contents: Contents::default(),
                 tests: Tests::default(),
-                warnings: Vec::new(),
+                warnings,
                 access_slots,
                 consumption_slots,
                 variant_slots,

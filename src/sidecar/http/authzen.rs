@@ -1,4 +1,6 @@
-//! AuthZEN 1.0: evaluation, evaluations, metadata.
+//! AuthZEN 1.0: evaluation, evaluations, searches, metadata.
+
+mod search;
 
 use std::time::Instant;
 
@@ -11,6 +13,8 @@ use super::access::{envelope, fail_open, verdict};
 use super::error::Failure;
 use super::reply::{Rare, Reply};
 use super::{Call, Handler, OK};
+
+pub(super) use search::search;
 
 /// Items that are decided before other requests of the thread get their turn.
 const ITEMS_AT_A_TIME: usize = 32;
@@ -27,12 +31,18 @@ struct Decided {
 }
 
 pub(super) fn metadata(handler: &Handler) -> Result<Reply, Failure> {
-    let Some(body) = &handler.shared.metadata else {
+    let Some(base) = &handler.shared.decision_point else {
         let detail = "no metadata is configured: set `authzen.policy_decision_point`";
         return Err(Failure::new(ErrorCode::NotFound, detail));
     };
-    Ok(Reply::json(OK, body.to_vec()).with(Rare {
-        cache_control: Some("max-age=3600"),
+    // Which searches there are is for the bundle to say.
+    let current = handler.shared.reader.load();
+    let program = current.snapshot.as_ref().map(|active| &active.program);
+    let body = authzen::metadata(base, |sought| {
+        program.is_some_and(|program| program.searches(sought))
+    });
+    Ok(Reply::json(OK, body).with(Rare {
+        cache_control: Some("max-age=60"),
         ..Rare::default()
     }))
 }

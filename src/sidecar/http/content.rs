@@ -13,8 +13,8 @@ use crate::server::body::Body;
 use super::asked::Asked;
 use super::error::Failure;
 use super::reply::{Rare, Reply};
-use super::route::Route;
 use super::{Handler, revision};
+use crate::sidecar::metrics::Route;
 
 pub(super) async fn answer(
     handler: &Handler,
@@ -23,7 +23,7 @@ pub(super) async fn answer(
     incoming: Incoming,
     door: &Door,
 ) -> Response<Body> {
-    let route = Route::Content(policy);
+    let route = Route::Content;
     let found = match prepare(handler, &head, door).await {
         Ok(()) => look_up(handler, policy, client(head.uri.query()).as_deref()),
         Err(failure) => Err(failure),

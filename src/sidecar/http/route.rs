@@ -2,62 +2,38 @@
 
 use http::Method;
 
-use crate::api::authzen::{EVALUATION, EVALUATIONS, WELL_KNOWN};
+use crate::api::authzen::{
+    EVALUATION, EVALUATIONS, SEARCH_ACTION, SEARCH_RESOURCE, SEARCH_SUBJECT, WELL_KNOWN,
+};
 use crate::api::ofrep::FLAGS;
 use crate::model::PolicyId;
+use crate::sidecar::metrics::Route;
 
 use super::ext_authz;
-
-/// A call of the main listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Route {
-    Validate,
-    AccessCheck,
-    Consumption,
-    Evaluation,
-    Evaluations,
-    Metadata,
-    Variant,
-    Content(PolicyId),
-    Flag,
-    Flags,
-    Forward,
-    ExtAuthz,
-    None,
-}
 
 /// Where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Routed {
     To(Route),
+    /// [`Route::Content`] of this policy.
+    Content(PolicyId),
     /// The path is known and the method is not; these are allowed.
     Elsehow(&'static str),
     Nowhere,
 }
 
 impl Route {
-    /// The place of the route among the metric's labels.
-    pub(super) const fn index(self) -> usize {
-        match self {
-            Self::Validate => 0,
-            Self::AccessCheck => 1,
-            Self::Consumption => 2,
-            Self::Evaluation => 3,
-            Self::Evaluations => 4,
-            Self::Metadata => 5,
-            Self::Variant => 6,
-            Self::Content(_) => 7,
-            Self::Forward => 8,
-            Self::None => 9,
-            Self::Flag => 10,
-            Self::Flags => 11,
-            Self::ExtAuthz => 12,
-        }
-    }
-
     /// Whether errors take AuthZEN's shape.
     pub(super) const fn is_authzen(self) -> bool {
-        matches!(self, Self::Evaluation | Self::Evaluations | Self::Metadata)
+        matches!(
+            self,
+            Self::Evaluation
+                | Self::Evaluations
+                | Self::SearchSubject
+                | Self::SearchAction
+                | Self::SearchResource
+                | Self::Metadata
+        )
     }
 
     /// The name of the protocol, as records of decisions say it.
@@ -86,6 +62,9 @@ pub(super) fn route(method: &Method, path: &str) -> Routed {
         "/v1/variant" => (Route::Variant, Method::POST, "POST"),
         EVALUATION => (Route::Evaluation, Method::POST, "POST"),
         EVALUATIONS => (Route::Evaluations, Method::POST, "POST"),
+        SEARCH_SUBJECT => (Route::SearchSubject, Method::POST, "POST"),
+        SEARCH_ACTION => (Route::SearchAction, Method::POST, "POST"),
+        SEARCH_RESOURCE => (Route::SearchResource, Method::POST, "POST"),
         WELL_KNOWN => (Route::Metadata, Method::GET, "GET"),
         _ if is_check(path) => return Routed::To(Route::ExtAuthz),
         _ => match path.strip_prefix(FLAGS) {
@@ -117,7 +96,7 @@ fn below_api(method: &Method, path: &str) -> Routed {
             .and_then(|rest| rest.strip_suffix("/content"))
         && let Ok(id) = id.parse()
     {
-        return Routed::To(Route::Content(id));
+        return Routed::Content(id);
     }
     Routed::To(Route::Forward)
 }
@@ -134,11 +113,7 @@ mod tests {
             (Method::POST, "/v1/validate", Routed::To(Route::Validate)),
             (Method::GET, "/v1/validate", Routed::Elsehow("POST")),
             (Method::POST, WELL_KNOWN, Routed::Elsehow("GET")),
-            (
-                Method::GET,
-                &content,
-                Routed::To(Route::Content(id.parse().unwrap())),
-            ),
+            (Method::GET, &content, Routed::Content(id.parse().unwrap())),
             (
                 Method::POST,
                 "/ofrep/v1/evaluate/flags",

@@ -83,7 +83,8 @@ fn the_certification_scenario_holds() {
         json!({
             "policy_decision_point": "https://pdp.example",
             "access_evaluation_endpoint": "https://pdp.example/access/v1/evaluation",
-            "access_evaluations_endpoint": "https://pdp.example/access/v1/evaluations"
+            "access_evaluations_endpoint": "https://pdp.example/access/v1/evaluations",
+            "search_action_endpoint": "https://pdp.example/access/v1/search/action",
         })
     );
 }

@@ -1,0 +1,85 @@
+//! What a decision is called, how it came out, and who is told.
+
+/// The kinds of decision, as metrics and `fail_open` name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Validate,
+    Access,
+    Consumption,
+    Variant,
+    Content,
+    Http,
+    Rego,
+    Search,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Validate,
+        Self::Access,
+        Self::Consumption,
+        Self::Variant,
+        Self::Content,
+        Self::Http,
+        Self::Rego,
+        Self::Search,
+    ];
+
+    /// The word of the metric label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Validate => "validate",
+            Self::Access => "access",
+            Self::Consumption => "consumption",
+            Self::Variant => "variant",
+            Self::Content => "content",
+            Self::Http => "http",
+            Self::Rego => "rego",
+            Self::Search => "search",
+        }
+    }
+}
+
+/// How a decision came out, as metrics name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Compliant, allowed, assigned, delivered, found.
+    Positive,
+    /// Not compliant, denied, not in the experiment, not found.
+    Negative,
+    /// No decision.
+    Error,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 3] = [Self::Positive, Self::Negative, Self::Error];
+
+    pub(super) const fn positive_if(holds: bool) -> Self {
+        if holds {
+            Self::Positive
+        } else {
+            Self::Negative
+        }
+    }
+
+    /// The word of the metric label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Positive => "positive",
+            Self::Negative => "negative",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Told of every decision; must not wait. The server's telemetry implements it.
+pub trait Observer: Send + Sync + std::fmt::Debug {
+    /// `nanos` is how long the decision took, the encoding of its answer included.
+    fn decided(&self, kind: Kind, outcome: Outcome, nanos: u64);
+    /// An evaluation panicked.
+    fn panicked(&self, kind: Kind, message: &str);
+}
