@@ -37,6 +37,7 @@ use tokio::sync::oneshot;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::server::grpc::Health;
+use crate::spans::Exporting;
 use crate::server::{self, Connections, Drain, Draining, H2Limits, Listener};
 
 pub use config::{Authentication, BundleKey, Config, Limits, Tls};
@@ -58,6 +59,7 @@ pub struct ControlPlane {
     router: axum::Router,
     worker: publish::Worker,
     store: store::Store,
+    exporting: Option<Exporting>,
     drain: Drain,
     draining: Draining,
 }
@@ -114,6 +116,7 @@ impl ControlPlane {
             router,
             worker,
             store,
+            exporting,
             drain,
             draining,
         } = self;
@@ -143,6 +146,9 @@ impl ControlPlane {
         drain.start();
         let worked = working.await;
         store.close().await;
+        if let Some(exporting) = exporting {
+            exporting.finish().await;
+        }
         worked.map_err(|error| ControlPlaneError::Ended(error.to_string()))?;
         served
     }

@@ -26,7 +26,7 @@ use crate::engine::{
 use crate::model::{Access, Consumption, PolicyId, Timestamp, Validation, VariantAnswer};
 use crate::snapshot::{Current, Ended, Reader, Snapshot, WorkerReader};
 
-pub use kind::{Kind, Observer, Outcome};
+pub use kind::{Kind, Observer, Outcome, Traced, Tracer};
 pub use search::{Found, Search};
 
 use input::Input;
@@ -152,6 +152,8 @@ pub struct Worker {
     reader: WorkerReader,
     limits: Limits,
     observer: Arc<dyn Observer>,
+    /// None where there are no spans.
+    tracer: Option<Arc<dyn Tracer>>,
     /// None where decisions are not recorded.
     recorder: Option<Recorder>,
     /// Room for an input that the record needs as a whole.
@@ -188,6 +190,7 @@ impl Worker {
             reader: reader.worker(),
             limits,
             observer,
+            tracer: None,
             recorder: None,
             composed: Vec::new(),
             scratch: Scratch::default(),
@@ -200,6 +203,13 @@ impl Worker {
     #[must_use]
     pub fn recorded(mut self, log: &Log) -> Self {
         self.recorder = Some(log.recorder());
+        self
+    }
+
+    /// This worker with its decisions told to a tracer.
+    #[must_use]
+    pub fn traced(mut self, tracer: Arc<dyn Tracer>) -> Self {
+        self.tracer = Some(tracer);
         self
     }
 
@@ -483,6 +493,20 @@ impl Worker {
             .as_ref()
             .map_or(Outcome::Error, |(outcome, _)| *outcome);
         self.observer.decided(kind, outcome, nanos);
+        let error = result.as_ref().map_or_else(DecideError::word, |_| "");
+        let revision = snapshot.map_or("", |snapshot| &snapshot.name);
+        if let Some(tracer) = &self.tracer {
+            tracer.decided(&Traced {
+                traceparent: question.origin.traceparent,
+                decision_id,
+                kind,
+                outcome,
+                revision,
+                door: question.origin.door,
+                error,
+                nanos,
+            });
+        }
         if let Some(recorder) = &mut self.recorder {
             let Origin {
                 door,
@@ -502,16 +526,13 @@ impl Worker {
                 outcome: outcome as u8,
                 cut: false,
                 sound: result.is_ok() && shown.is_empty() && input.is_read_whole(),
-                revision: snapshot.map_or("", |snapshot| &snapshot.name).as_bytes(),
+                revision: revision.as_bytes(),
                 door: door.as_bytes(),
                 path: path.as_bytes(),
                 request_id,
                 traceparent,
                 subject: subject.as_bytes(),
-                error: result
-                    .as_ref()
-                    .map_or_else(DecideError::word, |_| "")
-                    .as_bytes(),
+                error: error.as_bytes(),
                 input: if shown.is_empty() {
                     input.text(&mut self.composed)
                 } else {

@@ -18,6 +18,7 @@
 //! | | [`server`] | listeners, limits, drain, telemetry |
 //! | | [`identity`] | bytes of a credential in, verified claims out |
 //! | | [`wire`] | the outgoing HTTP client |
+//! | | [`spans`] | spans of requests, on their way to a collector |
 //! | | [`resilience`] | circuit breaker, backoff |
 //! | programs | [`sidecar`] | configuration, transports, activation, forwarding |
 //! | | `control_plane` | registry, publication, distribution |
@@ -52,4 +53,5 @@ pub mod resilience;
 pub mod server;
 pub mod sidecar;
 pub mod snapshot;
+pub mod spans;
 pub mod wire;

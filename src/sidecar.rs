@@ -19,6 +19,7 @@ mod metrics;
 mod opa;
 mod settings;
 mod shared;
+mod spans;
 pub mod source;
 pub mod status;
 mod threads;
@@ -40,6 +41,7 @@ use crate::server::{
     drain, telemetry,
 };
 use crate::snapshot;
+use crate::spans::Exporting;
 
 use activation::{Activator, StartError};
 use admin::Admin;
@@ -76,6 +78,10 @@ pub enum BuildError {
     Descriptors(#[from] DescriptorError),
     #[error("cannot register metrics")]
     Metrics(#[from] prometheus::Error),
+    #[error(transparent)]
+    Tracing(#[from] crate::spans::ConfigError),
+    #[error(transparent)]
+    Spans(#[from] crate::spans::StartError),
 }
 
 /// Why a running sidecar ended badly.
@@ -106,6 +112,7 @@ pub struct Sidecar {
     admin: Arc<Admin>,
     activator: Arc<Activator>,
     log_writer: Option<decision_log::Writer>,
+    exporting: Option<Exporting>,
     readiness: Readiness,
     drain: Drain,
 }
@@ -133,7 +140,11 @@ impl Sidecar {
             activation::Metrics::register(&registry)?,
             handle,
         )?;
-        let forwarder = settings::forward(config)?
+        let (spans, exporting) = settings::tracing(config)?
+            .map(|settings| crate::spans::start(&settings, &registry, handle))
+            .transpose()?
+            .unzip();
+        let forwarder = settings::forward(config, spans.as_ref())?
             .map(|settings| Forwarder::new(&settings, handle, &registry))
             .transpose()?;
         let (services, health) = Services::new(
@@ -143,7 +154,7 @@ impl Sidecar {
         let grpc_shared = shared::Grpc {
             calls: Calls::register(&registry)?,
             services,
-            upstream: settings::forward_grpc(config)?
+            upstream: settings::forward_grpc(config, spans.as_ref())?
                 .map(|settings| Forwarder::new(&settings, handle, &registry))
                 .transpose()?,
         };
@@ -176,6 +187,7 @@ impl Sidecar {
             fail_open_access: config.fail_open.contains(&FailOpen::Access),
             ext_authz: ext_authz::Settings::new(&config.ext_authz)?,
             decision_point: decision_point(config),
+            spans,
             decision_log: log,
         });
         let opa = opa::Api::new(config.opa.clone(), loaded.opa.clone(), &registry)?;
@@ -213,6 +225,7 @@ impl Sidecar {
             admin,
             activator,
             log_writer,
+            exporting,
             readiness,
             drain,
         })
@@ -275,6 +288,7 @@ impl Sidecar {
             admin,
             activator,
             log_writer,
+            exporting,
             readiness,
             drain,
         } = self;
@@ -333,6 +347,9 @@ impl Sidecar {
         drop(doors);
         if let Some(writer) = log_writer {
             writer.finish().await;
+        }
+        if let Some(exporting) = exporting {
+            exporting.finish().await;
         }
         if early {
             return Err(RunError::Died);

@@ -4,6 +4,8 @@
 //! runtime, so that requests may come from any thread. The choice of the TLS provider stands here
 //! and nowhere else.
 
+#[cfg(feature = "otlp")]
+mod channel;
 mod connect;
 pub mod oci;
 mod tls;
@@ -20,6 +22,8 @@ use hyper_util::client::legacy;
 use hyper_util::rt::TokioTimer;
 use tokio::runtime::Handle;
 
+#[cfg(feature = "otlp")]
+pub use channel::channel;
 use connect::{Connector, OnHandle};
 pub use tls::install_provider;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::identity::TrustedIssuer;
 use crate::model::TenantId;
+use crate::spans;
 
 pub use file::{FileError, KEYS, Log, load};
 
@@ -39,6 +40,8 @@ pub struct Config {
     /// How long a bundle lives; it is issued anew at half of that.
     pub bundle_life: Duration,
     pub limits: Limits,
+    /// Where spans go; None = nowhere.
+    pub tracing: Option<spans::Settings>,
 }
 
 /// A certificate chain and its key, both PEM.

@@ -16,7 +16,7 @@ mod view;
 mod write;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use axum::Router;
 use axum::body::Body;
@@ -36,6 +36,7 @@ use crate::control_plane::gate::Gate;
 use crate::control_plane::metrics::Metrics;
 use crate::control_plane::registry::Registry;
 use crate::server::{Draining, guard};
+use crate::spans::{Side, Span, Spans};
 
 use refusal::Refusal;
 
@@ -60,6 +61,8 @@ pub struct Parts {
     pub draining: Draining,
     /// Whether only this machine can connect.
     pub loopback: bool,
+    /// Where the requests' spans go; None = nowhere.
+    pub spans: Option<Spans>,
 }
 
 impl std::ops::Deref for App {
@@ -331,11 +334,32 @@ async fn count(State(app): State<App>, request: Request, next: Next) -> Response
         .get::<MatchedPath>()
         .map_or_else(|| "unknown".to_owned(), |path| path.as_str().to_owned());
     let waits = request.headers().contains_key("prefer");
+    let span = app.spans.as_ref().and_then(|spans| {
+        let caller = request.headers().get("traceparent");
+        let begun = spans.begin(caller.map_or(b"", HeaderValue::as_bytes))?;
+        let method = request.method().as_str().to_owned();
+        Some((spans, begun, method, SystemTime::now()))
+    });
     let began = Instant::now();
     let response = next.run(request).await;
     let seconds = (!waits).then(|| began.elapsed().as_secs_f64());
-    app.metrics
-        .answered(&route, response.status().as_u16(), seconds);
+    let status = response.status().as_u16();
+    if let Some((spans, begun, method, started)) = span {
+        spans.end(Span {
+            begun,
+            side: Side::Server,
+            name: "request",
+            started,
+            ended: SystemTime::now(),
+            attributes: vec![
+                ("http.request.method", method.into()),
+                ("http.route", route.clone().into()),
+                ("http.response.status_code", i64::from(status).into()),
+            ],
+            failed: status >= 500,
+        });
+    }
+    app.metrics.answered(&route, status, seconds);
     response
 }
 

@@ -15,6 +15,7 @@ use crate::model::TenantId;
 use crate::server::grpc::{Calls, DescriptorError, Services};
 use crate::server::secret::{self, SecretError};
 use crate::server::{self, BindError, Listener, TlsError, TlsFiles};
+use crate::spans;
 
 use super::access::{Access, AccessError};
 use super::board::Board;
@@ -68,6 +69,8 @@ pub enum ControlPlaneError {
     Descriptors(#[from] DescriptorError),
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error(transparent)]
+    Spans(#[from] spans::StartError),
     #[error("the control plane ended: {0}")]
     Ended(String),
 }
@@ -111,6 +114,12 @@ pub(super) async fn build(config: Config) -> Result<ControlPlane, ControlPlaneEr
         .transpose()?;
     let access = Access::compile()?;
     let metrics = Metrics::new()?;
+    let (spans, exporting) = config
+        .tracing
+        .as_ref()
+        .map(|settings| spans::start(settings, metrics.registry(), &Handle::current()))
+        .transpose()?
+        .unzip();
     let store = open(&config.data_dir).await?;
     let board = board(&store).await?;
     let listener = Listener::tcp(config.listen)?;
@@ -164,6 +173,7 @@ pub(super) async fn build(config: Config) -> Result<ControlPlane, ControlPlaneEr
         metrics,
         draining: draining.clone(),
         loopback: address.ip().is_loopback(),
+        spans,
     });
     Ok(ControlPlane {
         listener,
@@ -179,6 +189,7 @@ pub(super) async fn build(config: Config) -> Result<ControlPlane, ControlPlaneEr
         router,
         worker,
         store,
+        exporting,
         drain,
         draining,
     })

@@ -1,5 +1,7 @@
 //! What a decision is called, how it came out, and who is told.
 
+use uuid::Uuid;
+
 /// The kinds of decision, as metrics and `fail_open` name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -82,4 +84,25 @@ pub trait Observer: Send + Sync + std::fmt::Debug {
     fn decided(&self, kind: Kind, outcome: Outcome, nanos: u64);
     /// An evaluation panicked.
     fn panicked(&self, kind: Kind, message: &str);
+}
+
+/// Told of every decision whose trace may be recorded; must not wait.
+pub trait Tracer: Send + Sync + std::fmt::Debug {
+    fn decided(&self, decision: &Traced<'_>);
+}
+
+/// A decision as a span shows it: nothing of what was asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Traced<'a> {
+    /// The caller's `traceparent`, unchecked.
+    pub traceparent: &'a [u8],
+    pub decision_id: Uuid,
+    pub kind: Kind,
+    pub outcome: Outcome,
+    /// Empty where there was no decision.
+    pub revision: &'a str,
+    pub door: &'static str,
+    /// The error in one word; empty where there is none.
+    pub error: &'static str,
+    pub nanos: u64,
 }

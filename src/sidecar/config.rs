@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::IssuerConfig;
 use crate::server::settings::units::{duration, optional_duration};
+use crate::spans::TracingConfig;
 
 pub use check::{Address, ConfigError};
 pub use ext_authz::{Append, ExtAuthzConfig, Undefined};
@@ -59,6 +60,7 @@ pub struct Config {
     /// The kinds of decision that are answered "yes" where no decision can be had.
     pub fail_open: Vec<FailOpen>,
     pub log: LogConfig,
+    pub tracing: TracingConfig,
     /// Serving threads; 0 = one per processor.
     pub threads: usize,
 }
@@ -472,6 +474,7 @@ impl Default for Config {
             decision_log: DecisionLogConfig::default(),
             fail_open: Vec::new(),
             log: LogConfig::default(),
+            tracing: TracingConfig::default(),
             threads: 0,
         }
     }

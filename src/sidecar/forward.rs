@@ -11,16 +11,18 @@ mod headers;
 mod metrics;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::request::Parts;
-use http::{Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use crate::api::ErrorCode;
 use crate::resilience::{Backoff, Breaker, BreakerSettings, BreakerStatus, Permit};
+use crate::spans::{Begun, Side, Span, Spans};
 use crate::wire::{self, Client, WireError};
 
 use body::{Guarded, Payload, Place};
@@ -47,6 +49,8 @@ pub struct Settings {
     pub in_flight: usize,
     pub breaker: BreakerSettings,
     pub client: wire::Settings,
+    /// Where the requests' spans go; None = nowhere.
+    pub spans: Option<Spans>,
 }
 
 /// Sends requests up. Clones share pool, breaker and limit.
@@ -64,6 +68,7 @@ struct Shared {
     breaker: Arc<Breaker>,
     in_flight: Arc<Semaphore>,
     metrics: Metrics,
+    spans: Option<Spans>,
 }
 
 impl Forwarder {
@@ -92,6 +97,7 @@ impl Forwarder {
                 metrics: Metrics::register(registry, settings.name, &breaker)?,
                 breaker,
                 in_flight: Arc::new(Semaphore::new(settings.in_flight)),
+                spans: settings.spans.clone(),
             }),
         })
     }
@@ -106,7 +112,15 @@ impl Forwarder {
     pub async fn forward(&self, request: Request<Incoming>) -> Response<wire::Body> {
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
-        match self.shared.forward(request).await {
+        let mut request = request;
+        let span = self.shared.begin(request.headers_mut());
+        let result = self.shared.forward(request).await;
+        if let Some((begun, started)) = span {
+            let status = result.as_ref().map(|response| response.status().as_u16());
+            let status = status.map_err(ForwardError::code);
+            self.shared.end(begun, started, &method, status);
+        }
+        match result {
             Ok(response) => {
                 self.shared.metrics.answered();
                 response
@@ -121,6 +135,48 @@ impl Forwarder {
 }
 
 impl Shared {
+    /// A span for a request that goes up, where its trace is recorded: it becomes the parent of what comes after.
+    fn begin(&self, headers: &mut HeaderMap) -> Option<(Begun, SystemTime)> {
+        let caller = headers.get("traceparent");
+        let begun = self
+            .spans
+            .as_ref()?
+            .begin(caller.map_or(b"", HeaderValue::as_bytes))?;
+        headers::set_traceparent(headers, &begun.context);
+        Some((begun, SystemTime::now()))
+    }
+
+    fn end(
+        &self,
+        begun: Begun,
+        started: SystemTime,
+        method: &Method,
+        status: Result<u16, ErrorCode>,
+    ) {
+        let Some(spans) = &self.spans else { return };
+        let (failed, how) = match status {
+            Ok(status) => (
+                status >= 500,
+                ("http.response.status_code", i64::from(status).into()),
+            ),
+            Err(code) => (true, ("error.type", code.as_str().into())),
+        };
+        let attributes = vec![
+            ("http.request.method", method.as_str().to_owned().into()),
+            ("lictor.upstream", self.name.into()),
+            how,
+        ];
+        spans.end(Span {
+            begun,
+            side: Side::Client,
+            name: "forward",
+            started,
+            ended: SystemTime::now(),
+            attributes,
+            failed,
+        });
+    }
+
     async fn forward(
         &self,
         request: Request<Incoming>,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use crate::bundle::Limits as ArchiveLimits;
 use crate::identity::{self, IssuerConfig, IssuerError};
 use crate::resilience::BreakerSettings;
+use crate::spans::{self, Spans};
 use crate::server::{ClientFiles, H2Limits, Limits, TlsFiles};
 use crate::wire;
 
@@ -28,19 +29,25 @@ fn archive_limits(config: &Config) -> ArchiveLimits {
 }
 
 /// What the forwarder of requests is told; None where there is no upstream.
-pub(super) fn forward(config: &Config) -> Result<Option<forward::Settings>, ConfigError> {
+pub(super) fn forward(
+    config: &Config,
+    spans: Option<&Spans>,
+) -> Result<Option<forward::Settings>, ConfigError> {
     let url = config.upstream.url.as_deref();
-    url.map(|url| upstream(config, ("upstream.url", url), "control_plane"))
+    url.map(|url| upstream(config, ("upstream.url", url), "control_plane", spans))
         .transpose()
 }
 
 /// What the forwarder of gRPC calls is told; None where there is no upstream.
-pub(super) fn forward_grpc(config: &Config) -> Result<Option<forward::Settings>, ConfigError> {
+pub(super) fn forward_grpc(
+    config: &Config,
+    spans: Option<&Spans>,
+) -> Result<Option<forward::Settings>, ConfigError> {
     let Some(url) = &config.upstream.grpc_url else {
         return Ok(None);
     };
     let key = ("upstream.grpc_url", url.as_str());
-    let mut settings = upstream(config, key, "control_plane_grpc")?;
+    let mut settings = upstream(config, key, "control_plane_grpc", spans)?;
     settings.client.http2_only = true;
     Ok(Some(settings))
 }
@@ -49,6 +56,7 @@ fn upstream(
     config: &Config,
     (key, url): (&str, &str),
     name: &'static str,
+    spans: Option<&Spans>,
 ) -> Result<forward::Settings, ConfigError> {
     let upstream = &config.upstream;
     let base = url
@@ -67,7 +75,13 @@ fn upstream(
             ca_file: upstream.ca_file.as_ref().map(PathBuf::from),
             ..wire::Settings::default()
         },
+        spans: spans.cloned(),
     })
+}
+
+/// What the exporter of spans is told; None where there are to be none.
+pub(super) fn tracing(config: &Config) -> Result<Option<spans::Settings>, spans::ConfigError> {
+    config.tracing.settings("lictor-sidecar")
 }
 
 /// What tokens are verified against; None where no issuer is configured.

@@ -12,6 +12,7 @@ use crate::decision_log::Log;
 use crate::server::Draining;
 use crate::server::grpc::{Calls, Services};
 use crate::snapshot::Reader;
+use crate::spans::Spans;
 
 use super::caller::Callers;
 use super::clock::Clock;
@@ -19,6 +20,7 @@ use super::config::{LimitsConfig, WhenNoPolicy};
 use super::ext_authz;
 use super::forward::Forwarder;
 use super::metrics::Metrics;
+use super::spans::DecisionSpans;
 use super::status::Status;
 
 /// What all serving threads share.
@@ -41,6 +43,8 @@ pub struct Shared {
     pub ext_authz: ext_authz::Settings,
     /// The https URL of AuthZEN's metadata, where it is configured, without a slash at its end.
     pub decision_point: Option<String>,
+    /// Where decisions' spans go; None = nowhere.
+    pub spans: Option<Spans>,
     /// None where decisions are not recorded.
     pub decision_log: Option<Log>,
 }
@@ -60,7 +64,10 @@ impl Shared {
     pub fn worker(&self) -> Rc<RefCell<Worker>> {
         let limits = self.limits.decision();
         let observer: Arc<dyn Observer> = Arc::clone(&self.metrics) as Arc<dyn Observer>;
-        let worker = Worker::new(&self.reader, limits, observer);
+        let mut worker = Worker::new(&self.reader, limits, observer);
+        if let Some(spans) = &self.spans {
+            worker = worker.traced(Arc::new(DecisionSpans(spans.clone())));
+        }
         Rc::new(RefCell::new(match &self.decision_log {
             Some(log) => worker.recorded(log),
             None => worker,

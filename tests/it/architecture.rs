@@ -45,6 +45,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("server", &[]),
     ("wire", &[]),
     ("resilience", &[]),
+    // The units of its settings; connections to the collector.
+    ("spans", &["server", "wire"]),
     // Its keys are in files and behind URLs, as configurations name them.
     ("identity", &["model", "jose", "server", "wire"]),
     (
@@ -152,7 +154,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "sidecar::config",
         ],
     ),
-    ("sidecar::forward", &["api", "wire", "resilience"]),
+    (
+        "sidecar::forward",
+        &["api", "wire", "resilience", "spans"],
+    ),
     (
         "sidecar",
         &[
@@ -168,6 +173,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "server",
             "wire",
             "resilience",
+            "spans",
             "identity",
         ],
     ),
@@ -186,6 +192,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "server",
             "wire",
             "resilience",
+            "spans",
             "identity",
         ],
     ),
@@ -203,6 +210,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "server",
             "wire",
             "resilience",
+            "spans",
             "identity",
             "sidecar",
             "control_plane",

@@ -436,7 +436,7 @@ mod tests {
             Err(TokenError::OtherQuestion)
         );
         for text in ["x", "AAAA", "====", &"A".repeat(1000)] {
-            request.page.token = Some(text.into());
+            request.page.token = Some(text.to_owned().into());
             assert_eq!(request.position(Sought::Subject), Err(TokenError::Unknown));
         }
         request.page.token = Some("".into());

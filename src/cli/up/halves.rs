@@ -97,6 +97,7 @@ impl ControlPlaneHalf {
             anonymous_reads: None,
             constitutional_hash: crate::model::CONSTITUTIONAL_HASH.into(),
             bundle_life: Config::BUNDLE_LIFE,
+            tracing: None,
             limits: Limits::default(),
         })
         .await

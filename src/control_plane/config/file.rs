@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::identity::{IssuerConfig, IssuerError};
 use crate::jose::Algorithm;
 use crate::server::settings::units::duration;
+use crate::spans::{self, TracingConfig};
 use crate::server::settings::{self, Flag, Key, Kind, MAX_FILE_BYTES, SettingsErrors};
 
 use super::{Authentication, BundleKey, Config, Limits, Tls};
@@ -50,6 +51,12 @@ pub const KEYS: &[Key] = &[
     key("list.default_page_size", Kind::Integer, "Policies on a page of ListPolicies where the request names no size; 0 = all."),
     key("log.level", Kind::Word(&["error", "warn", "info", "debug", "trace"]), "The least that is logged."),
     key("log.format", Kind::Word(&["json", "pretty"]), "How lines are written."),
+    key("tracing.endpoint", Kind::OptionalText, "OTLP endpoint (gRPC) of the collector that gets spans; null = no spans."),
+    key("tracing.headers_file", Kind::OptionalText, "A file of headers for the collector, `name: value` a line."),
+    key("tracing.ca_file", Kind::OptionalText, "PEM of the certificate authorities to trust for it."),
+    key("tracing.sample_ratio", Kind::Text, "Which part of the traces that begin here is recorded, 0 to 1."),
+    key("tracing.service_name", Kind::OptionalText, "`service.name` of the spans; null = the program's name."),
+    key("tracing.timeout", Kind::Duration, "For one batch of spans, and for the last ones at the end."),
 ];
 
 /// The configuration as it is written.
@@ -70,6 +77,7 @@ struct Written {
     limits: WrittenLimits,
     list: WrittenList,
     log: Log,
+    tracing: TracingConfig,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,6 +194,7 @@ impl Default for Written {
             limits: WrittenLimits::default(),
             list: WrittenList::default(),
             log: Log::default(),
+            tracing: TracingConfig::default(),
         }
     }
 }
@@ -199,6 +208,8 @@ pub enum FileError {
     Settings(#[from] SettingsErrors),
     #[error("{0}")]
     Invalid(String),
+    #[error(transparent)]
+    Tracing(#[from] spans::ConfigError),
     #[error(transparent)]
     Issuer(#[from] IssuerError),
 }
@@ -308,6 +319,7 @@ impl Written {
             constitutional_hash: self.constitutional_hash,
             bundle_life: self.bundle_life,
             limits: self.limits.into(),
+            tracing: self.tracing.settings("lictor-control-plane")?,
         };
         Ok((config, self.log))
     }

@@ -41,6 +41,9 @@ impl Config {
     /// The first that cannot be used, with what to do.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.tenant_id()?;
+        self.tracing
+            .settings("")
+            .map_err(|error| invalid(error.to_string()))?;
         let is_opa = |source: &SourceConfig| source.profile == TrustProfile::Opa;
         let opa_sources = self.sources.iter().filter(|source| is_opa(source)).count();
         if opa_sources > 0 && opa_sources < self.sources.len() {

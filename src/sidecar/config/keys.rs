@@ -605,6 +605,36 @@ pub const KEYS: &[Key] = &[
         "How it is logged.",
     ),
     key(
+        "tracing.endpoint",
+        Kind::OptionalText,
+        "OTLP endpoint (gRPC) of the collector that gets spans; null = no spans.",
+    ),
+    key(
+        "tracing.headers_file",
+        Kind::OptionalText,
+        "A file of headers for the collector, `name: value` a line.",
+    ),
+    key(
+        "tracing.ca_file",
+        Kind::OptionalText,
+        "PEM of the certificate authorities to trust for it.",
+    ),
+    key(
+        "tracing.sample_ratio",
+        Kind::Text,
+        "Which part of the traces that begin here is recorded, 0 to 1.",
+    ),
+    key(
+        "tracing.service_name",
+        Kind::OptionalText,
+        "`service.name` of the spans; null = the program's name.",
+    ),
+    key(
+        "tracing.timeout",
+        Kind::Duration,
+        "For one batch of spans, and for the last ones at the end.",
+    ),
+    key(
         "threads",
         Kind::Integer,
         "Serving threads; 0 = one per processor.",

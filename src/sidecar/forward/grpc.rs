@@ -37,7 +37,14 @@ impl Forwarder {
     /// [`ForwardError`], which is logged and counted here.
     pub async fn call(&self, call: Call) -> Result<Answer, ForwardError> {
         let path = call.path.clone();
+        let mut call = call;
+        let span = self.shared.begin(&mut call.headers);
         let result = self.shared.call(call).await;
+        if let Some((begun, started)) = span {
+            let status = result.as_ref().map(|answer| answer.head.status.as_u16());
+            let status = status.map_err(ForwardError::code);
+            self.shared.end(begun, started, &Method::POST, status);
+        }
         match &result {
             Ok(_) => self.shared.metrics.answered(),
             Err(error) => {

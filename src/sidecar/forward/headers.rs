@@ -7,6 +7,8 @@ use http::header::{
 use http::{Method, Uri};
 use uuid::Uuid;
 
+use crate::spans::TraceContext;
+
 use super::ForwardError;
 
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -104,38 +106,17 @@ fn is_request_id(value: &HeaderValue) -> bool {
     (1..=128).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
 }
 
-/// W3C Trace Context, version 00 and those that begin like it.
+/// Makes the span of this context the parent of what comes after.
+pub(super) fn set_traceparent(headers: &mut HeaderMap, context: &TraceContext) {
+    headers.insert(TRACEPARENT, ascii(context.to_string()));
+}
+
 fn is_traceparent(value: &HeaderValue) -> bool {
-    let hex = |part: &str, length: usize| {
-        part.len() == length
-            && part
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let not_zero = |part: &str| part.bytes().any(|byte| byte != b'0');
-    let Ok(text) = value.to_str() else {
-        return false;
-    };
-    let mut parts = text.split('-');
-    let (Some(version), Some(trace), Some(parent), Some(flags)) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return false;
-    };
-    hex(version, 2)
-        && version != "ff"
-        && (version != "00" || parts.next().is_none())
-        && hex(trace, 32)
-        && not_zero(trace)
-        && hex(parent, 16)
-        && not_zero(parent)
-        && hex(flags, 2)
+    TraceContext::parse(value.as_bytes()).is_some()
 }
 
 fn new_traceparent() -> HeaderValue {
-    let trace = Uuid::new_v4().simple();
-    let parent = rand::random::<u64>().max(1);
-    ascii(format!("00-{trace}-{parent:016x}-00"))
+    ascii(TraceContext::root(false).to_string())
 }
 
 fn uuid_value() -> HeaderValue {

@@ -29,6 +29,7 @@ impl Door {
             in_flight: 16,
             breaker: lictor::resilience::BreakerSettings::default(),
             client: lictor::wire::Settings::default(),
+            spans: None,
         };
         adjust(&mut settings);
         let runtime = tokio::runtime::Builder::new_multi_thread()
