@@ -37,8 +37,8 @@ use tokio::sync::oneshot;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::server::grpc::Health;
-use crate::spans::Exporting;
 use crate::server::{self, Connections, Drain, Draining, H2Limits, Listener};
+use crate::spans::Exporting;
 
 pub use config::{Authentication, BundleKey, Config, Limits, Tls};
 pub use start::{ControlPlaneError, advance_number};

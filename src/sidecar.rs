@@ -19,8 +19,8 @@ mod metrics;
 mod opa;
 mod settings;
 mod shared;
-mod spans;
 pub mod source;
+mod spans;
 pub mod status;
 mod threads;
 

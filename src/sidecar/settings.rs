@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use crate::bundle::Limits as ArchiveLimits;
 use crate::identity::{self, IssuerConfig, IssuerError};
 use crate::resilience::BreakerSettings;
-use crate::spans::{self, Spans};
 use crate::server::{ClientFiles, H2Limits, Limits, TlsFiles};
+use crate::spans::{self, Spans};
 use crate::wire;
 
 use super::config::{Config, ConfigError};

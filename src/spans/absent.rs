@@ -23,10 +23,6 @@ impl Exporting {
 /// # Errors
 ///
 /// [`ConfigError::NotBuilt`].
-pub fn start(
-    _: &Settings,
-    _: &Registry,
-    _: &Handle,
-) -> Result<(Spans, Exporting), StartError> {
+pub fn start(_: &Settings, _: &Registry, _: &Handle) -> Result<(Spans, Exporting), StartError> {
     Err(ConfigError::NotBuilt.into())
 }

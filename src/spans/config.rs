@@ -60,7 +60,9 @@ pub struct Settings {
 /// What is wrong with the section.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("`tracing.endpoint` is `{0}`: expected `http://` or `https://`, a host and a port, such as http://127.0.0.1:4317")]
+    #[error(
+        "`tracing.endpoint` is `{0}`: expected `http://` or `https://`, a host and a port, such as http://127.0.0.1:4317"
+    )]
     Endpoint(String),
     #[error("`tracing.sample_ratio` is `{0}`: expected a number from 0 to 1")]
     Ratio(String),
@@ -103,7 +105,9 @@ impl TracingConfig {
             .ok()
             .filter(|uri| {
                 matches!(uri.scheme_str(), Some("http" | "https"))
-                    && uri.authority().is_some_and(|host| !host.as_str().contains('@'))
+                    && uri
+                        .authority()
+                        .is_some_and(|host| !host.as_str().contains('@'))
                     && matches!(uri.path(), "" | "/")
                     && uri.query().is_none()
             })
@@ -116,7 +120,10 @@ impl TracingConfig {
             },
             ca_file: self.ca_file.as_ref().map(PathBuf::from),
             ratio,
-            service_name: self.service_name.clone().unwrap_or_else(|| program.to_owned()),
+            service_name: self
+                .service_name
+                .clone()
+                .unwrap_or_else(|| program.to_owned()),
             timeout: self.timeout,
         }))
     }
@@ -166,7 +173,9 @@ mod tests {
             ..TracingConfig::default()
         };
         change(&mut config);
-        config.settings("lictor-test").map_err(|error| error.to_string())
+        config
+            .settings("lictor-test")
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -179,7 +188,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_said() {
-        for text in ["127.0.0.1:4317", "grpc://a:1", "http://", "http://a/v1/traces", "http://u:p@a:1", "http://a?x"] {
+        for text in [
+            "127.0.0.1:4317",
+            "grpc://a:1",
+            "http://",
+            "http://a/v1/traces",
+            "http://u:p@a:1",
+            "http://a?x",
+        ] {
             let error = settings(|config| config.endpoint = Some(text.to_owned())).unwrap_err();
             assert!(error.contains("http://127.0.0.1:4317"), "{error}");
         }
@@ -198,13 +214,18 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             settings(|config| config.headers_file = Some(path.display().to_string()))
         };
-        let good = read("x-api-key: s3cret\n\nx-tenant: a:b\n").unwrap().unwrap();
+        let good = read("x-api-key: s3cret\n\nx-tenant: a:b\n")
+            .unwrap()
+            .unwrap();
         assert_eq!(good.headers["x-api-key"], "s3cret");
         assert_eq!(good.headers["x-tenant"], "a:b");
         assert!(!format!("{good:?}").contains("s3cret"));
         for text in ["s3cret", "a b: s3cret", "x: s3\u{1}cret"] {
             let error = read(&format!("ok: 1\n{text}\n")).unwrap_err();
-            assert!(error.contains("line 2") && !error.contains("cret"), "{error}");
+            assert!(
+                error.contains("line 2") && !error.contains("cret"),
+                "{error}"
+            );
         }
         assert!(read(&"x".repeat(70_000)).unwrap_err().contains("larger"));
         assert!(settings(|config| config.headers_file = Some("/nowhere".into())).is_err());

@@ -52,7 +52,10 @@ impl TraceContext {
 
 impl fmt::Display for TraceContext {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (trace, span) = (u128::from_be_bytes(self.trace), u64::from_be_bytes(self.span));
+        let (trace, span) = (
+            u128::from_be_bytes(self.trace),
+            u64::from_be_bytes(self.span),
+        );
         let flags = u8::from(self.sampled);
         write!(formatter, "00-{trace:032x}-{span:016x}-{flags:02x}")
     }

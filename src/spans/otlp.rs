@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
+use opentelemetry::trace::{
+    SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
+};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithTonicConfig as _};
 use opentelemetry_sdk::Resource;
@@ -159,10 +161,13 @@ impl Work {
 
 fn data(span: Span) -> SpanData {
     let context = span.begun.context;
-    let attributes = span.attributes.into_iter().map(|(name, value)| match value {
-        Value::Text(text) => KeyValue::new(name, text),
-        Value::Integer(number) => KeyValue::new(name, number),
-    });
+    let attributes = span
+        .attributes
+        .into_iter()
+        .map(|(name, value)| match value {
+            Value::Text(text) => KeyValue::new(name, text),
+            Value::Integer(number) => KeyValue::new(name, number),
+        });
     SpanData {
         span_context: SpanContext::new(
             TraceId::from_bytes(context.trace),

@@ -30,7 +30,10 @@ fn the_caller_says_whether_it_is_recorded_and_without_one_the_ratio_does() {
         assert!(spans.begin(NOT_SAMPLED).is_none());
     }
     for absent in [&b""[..], b"nonsense"] {
-        assert!(all.begin(absent).is_some_and(|begun| begun.parent.is_none()));
+        assert!(
+            all.begin(absent)
+                .is_some_and(|begun| begun.parent.is_none())
+        );
         assert!(none.begin(absent).is_none());
     }
     let drawn = (0..2000).filter(|_| half.begin(b"").is_some()).count();

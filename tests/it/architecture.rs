@@ -154,10 +154,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "sidecar::config",
         ],
     ),
-    (
-        "sidecar::forward",
-        &["api", "wire", "resilience", "spans"],
-    ),
+    ("sidecar::forward", &["api", "wire", "resilience", "spans"]),
     (
         "sidecar",
         &[

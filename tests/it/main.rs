@@ -32,5 +32,7 @@ mod opa_bundles;
 mod policy_cli;
 mod policy_engine;
 mod rego;
+#[cfg(feature = "otlp")]
+mod spans;
 mod swap;
 mod up;

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::identity::{IssuerConfig, IssuerError};
 use crate::jose::Algorithm;
 use crate::server::settings::units::duration;
-use crate::spans::{self, TracingConfig};
 use crate::server::settings::{self, Flag, Key, Kind, MAX_FILE_BYTES, SettingsErrors};
+use crate::spans::{self, TracingConfig};
 
 use super::{Authentication, BundleKey, Config, Limits, Tls};
 
