@@ -161,6 +161,9 @@ impl Sidecar {
         let verifier = settings::identity(config)?
             .map(|settings| Verifier::new(&settings, handle))
             .transpose()?;
+        if let Some(verifier) = &verifier {
+            verifier.register(&registry)?;
+        }
         let callers = Arc::new(Callers::new(config.tenant_id()?, verifier));
         let (drain, draining) = drain();
         let (log, log_writer) = decision_log::Writer::start(

@@ -114,6 +114,9 @@ pub(super) async fn build(config: Config) -> Result<ControlPlane, ControlPlaneEr
         .transpose()?;
     let access = Access::compile()?;
     let metrics = Metrics::new()?;
+    if let Identity::Tokens(verifier) = &identity {
+        verifier.register(metrics.registry())?;
+    }
     let (spans, exporting) = config
         .tracing
         .as_ref()

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::jose::{Algorithm, Key};
 
+use super::keys::TokenType;
 use super::{IdentityError, TOKEN_LIMIT};
 
 /// The header. `crit` is understood in no form, so a token that has it is refused (RFC 7515 4.1.11); keys that a
@@ -36,6 +37,7 @@ impl Header {
 #[derive(Debug)]
 pub(super) struct Parts<'t> {
     pub(super) header: Header,
+    pub(super) typ: TokenType,
     pub(super) payload: Vec<u8>,
     signed: &'t [u8],
     signature: Vec<u8>,
@@ -59,11 +61,14 @@ impl<'t> Parts<'t> {
         };
         let header: Header = serde_json::from_slice(&decode(header)?)
             .map_err(|_| malformed("the header is no JSON object with `alg` and `typ`"))?;
-        if header.typ != "JWT" || header.crit.is_some() {
+        if header.crit.is_some() {
             return Err(IdentityError::WrongKind);
         }
+        // Before anything else is read: whatever else is signed is no token.
+        let typ = TokenType::of(&header.typ).ok_or(IdentityError::WrongKind)?;
         Ok(Self {
             header,
+            typ,
             payload: decode(payload)?,
             signed: signed.as_bytes(),
             signature: decode(signature)?,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
+use serde::{Deserialize, Serialize};
 
 use crate::jose::{self, Algorithm};
 
@@ -19,7 +20,39 @@ pub struct TrustedIssuer {
     pub audience: Vec<String>,
     /// What its tokens are signed with, whatever they say themselves.
     pub algorithm: Algorithm,
+    /// What its tokens may call themselves; at least one.
+    pub types: Vec<TokenType>,
     pub keys: KeySource,
+}
+
+/// What a token calls itself in its header's `typ`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TokenType {
+    #[serde(rename = "JWT")]
+    Jwt,
+    /// An OAuth 2.0 access token (RFC 9068).
+    #[serde(rename = "at+jwt")]
+    AccessToken,
+}
+
+impl TokenType {
+    /// The words of the configuration.
+    pub const WORDS: &'static [&'static str] = &["JWT", "at+jwt"];
+
+    /// What a `typ` says; None where it is neither. Media types are compared without regard to case, and
+    /// `application/` may stand before them (RFC 7515, section 4.1.9); `JWT` is taken as it is written alone.
+    pub(super) fn of(typ: &str) -> Option<Self> {
+        if typ == "JWT" {
+            return Some(Self::Jwt);
+        }
+        const PREFIX: &str = "application/";
+        let bare = match typ.get(..PREFIX.len()) {
+            Some(start) if start.eq_ignore_ascii_case(PREFIX) => &typ[PREFIX.len()..],
+            _ => typ,
+        };
+        bare.eq_ignore_ascii_case("at+jwt")
+            .then_some(Self::AccessToken)
+    }
 }
 
 /// Where an issuer's keys come from. Files and key sets are read again when they change.
@@ -76,6 +109,7 @@ pub(super) struct Issuer {
     pub(super) name: String,
     pub(super) audience: Vec<String>,
     pub(super) algorithm: Algorithm,
+    pub(super) types: Vec<TokenType>,
     /// Empty until a key set that must be fetched was fetched once.
     pub(super) keys: Vec<Key>,
 }
@@ -102,10 +136,14 @@ impl TrustedIssuer {
         if self.audience.is_empty() {
             return Err(self.wrong("`audience` is empty: name at least one"));
         }
+        if self.types.is_empty() {
+            return Err(self.wrong("`typ` is empty: name at least one"));
+        }
         Ok(Issuer {
             name: self.name.clone(),
             audience: self.audience.clone(),
             algorithm: self.algorithm,
+            types: self.types.clone(),
             keys: Vec::new(),
         })
     }

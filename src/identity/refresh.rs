@@ -20,6 +20,7 @@ use crate::wire::{self, Client};
 use super::IssuerError;
 use super::jwk::{self, SET_LIMIT};
 use super::keys::{Key, KeySource, SetUrl, TrustedIssuer};
+use super::metrics::{KeyMetrics, Metrics, Read};
 
 /// How often files are looked at.
 const FILE_POLL: Duration = Duration::from_secs(1);
@@ -47,10 +48,11 @@ pub(super) struct Refresher {
     waiters: Semaphore,
     /// Between two attempts, however often they are wanted.
     pause: Duration,
+    metrics: KeyMetrics,
 }
 
 impl Refresher {
-    fn new(pause: Duration) -> Self {
+    fn new(pause: Duration, metrics: KeyMetrics) -> Self {
         let attempt = Attempt {
             began: Instant::now(),
             running: true,
@@ -60,18 +62,21 @@ impl Refresher {
             attempt: watch::channel(attempt).0,
             waiters: Semaphore::new(WAITERS),
             pause,
+            metrics,
         }
     }
 
     /// Waits for keys that are newer than this call; false where there are none to be had now.
     pub(super) async fn newer(&self) -> bool {
         let Ok(_permit) = self.waiters.try_acquire() else {
+            self.metrics.limited();
             return false;
         };
         let mut attempts = self.attempt.subscribe();
         let last = *attempts.borrow();
         if !last.running {
             if last.began.elapsed() < self.pause {
+                self.metrics.limited();
                 return false;
             }
             self.wanted.notify_one();
@@ -187,11 +192,12 @@ impl Source {
         }
     }
 
-    pub(super) fn refresher(&self) -> Refresher {
-        Refresher::new(match &self.place {
+    pub(super) fn refresher(&self, metrics: &Arc<Metrics>) -> Refresher {
+        let pause = match &self.place {
             Place::Url { settings, .. } => settings.pause,
             Place::Key(_) | Place::Set(_) => Duration::ZERO,
-        })
+        };
+        Refresher::new(pause, KeyMetrics::new(metrics, &self.issuer))
     }
 
     /// Reads the keys for ever; hands them to `publish` where there are any.
@@ -202,6 +208,13 @@ impl Source {
             match self.read().await {
                 Ok(keys) => {
                     failures = 0;
+                    match &keys {
+                        Some(keys) => refresher.metrics.read(Read::Changed(keys.len())),
+                        None if matches!(self.place, Place::Url { .. }) => {
+                            refresher.metrics.read(Read::Unchanged);
+                        }
+                        None => {}
+                    }
                     if let Some(keys) = keys {
                         tracing::info!(
                             issuer = self.issuer,
@@ -212,6 +225,7 @@ impl Source {
                     }
                 }
                 Err(error) => {
+                    refresher.metrics.read(Read::Failed);
                     // A file is looked at every second: say it once.
                     if failures == 0 || matches!(self.place, Place::Url { .. }) {
                         tracing::warn!(

@@ -10,7 +10,7 @@ use crate::jose::Algorithm;
 use crate::server::settings::units::duration;
 
 use super::IssuerError;
-use super::keys::{KeySource, SetUrl, TrustedIssuer};
+use super::keys::{KeySource, SetUrl, TokenType, TrustedIssuer};
 
 /// Between two fetches of a key set that unknown keys ask for.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -29,6 +29,8 @@ pub struct IssuerConfig {
     #[serde(rename = "use")]
     pub usage: KeyUse,
     pub algorithm: Algorithm,
+    /// What its tokens call themselves.
+    pub typ: Vec<TokenType>,
     /// PEM of the public key, or for `EdDSA` base64 of the raw bytes. Either this or `jwks`.
     pub public_key_file: Option<String>,
     /// A key set: an https URL, or a path (or `file://`).
@@ -55,6 +57,7 @@ impl Default for IssuerConfig {
             audience: Vec::new(),
             usage: KeyUse::Token,
             algorithm: Algorithm::EdDsa,
+            typ: vec![TokenType::Jwt],
             public_key_file: None,
             jwks: None,
             jwks_ca_file: None,
@@ -90,6 +93,7 @@ impl IssuerConfig {
             name: self.name.clone(),
             audience: self.audience.clone(),
             algorithm: self.algorithm,
+            types: self.typ.clone(),
             keys,
         })
     }

@@ -14,8 +14,8 @@ use crate::jose::Algorithm;
 use crate::model::Timestamp;
 
 use super::{
-    Grant, IdentityError, Issuer, KeySource, MintError, Settings, TOKEN_LIMIT, TrustedIssuer,
-    TrustedKey, Verifier,
+    Grant, IdentityError, Issuer, KeySource, MintError, Settings, TOKEN_LIMIT, TokenType,
+    TrustedIssuer, TrustedKey, Verifier,
 };
 
 mod agents;
@@ -36,6 +36,7 @@ fn settings(seed: u8) -> Settings {
             name: "tests".into(),
             audience: vec!["lictor".into(), "other".into()],
             algorithm: Algorithm::EdDsa,
+            types: vec![TokenType::Jwt],
             keys: given(STANDARD.encode(key(seed).verifying_key())),
         }],
         clock_skew: 60,
@@ -146,6 +147,84 @@ fn every_wrong_header_is_refused() {
         verifier.verify(&sign(&other_kid, &payload().to_string()), NOW),
         Err(IdentityError::UnknownKey { issuer: 0 })
     );
+}
+
+#[test]
+fn a_token_is_of_a_type_that_its_issuers_settings_name() {
+    let typed = |types: &[TokenType]| {
+        let mut settings = settings(1);
+        settings.issuers[0].types = types.to_vec();
+        verifier(&settings)
+    };
+    let [jwt, access, both] = [
+        &[TokenType::Jwt][..],
+        &[TokenType::AccessToken],
+        &[TokenType::Jwt, TokenType::AccessToken],
+    ]
+    .map(typed);
+    for (typ, is_jwt, is_access) in [
+        ("JWT", true, false),
+        ("at+jwt", false, true),
+        ("AT+JWT", false, true),
+        ("application/at+jwt", false, true),
+        ("Application/AT+jwt", false, true),
+        ("jwt", false, false),
+        ("application/jwt", false, false),
+        ("id+jwt", false, false),
+        ("lictor-bundle+jws", false, false),
+        ("application/", false, false),
+        ("\u{e9}pplication/at+jwt", false, false),
+        ("", false, false),
+    ] {
+        let token = sign(&json!({"alg": "EdDSA", "typ": typ}), &payload().to_string());
+        for (verifier, expected) in [
+            (&jwt, is_jwt),
+            (&access, is_access),
+            (&both, is_jwt || is_access),
+        ] {
+            let result = verifier.verify(&token, NOW).map(drop);
+            let wanted = if expected {
+                Ok(())
+            } else {
+                Err(IdentityError::WrongKind)
+            };
+            assert_eq!(result, wanted, "{typ}");
+        }
+    }
+    let mut none = settings(1);
+    none.issuers[0].types.clear();
+    assert!(Verifier::new(&none, handle()).is_err());
+}
+
+#[test]
+fn what_comes_of_tokens_is_counted() {
+    let verifier = verifier(&settings(1));
+    let registry = prometheus::Registry::new();
+    verifier.register(&registry).unwrap();
+    let good = issuer(1).mint(&grant()).unwrap();
+    let mut local = verifier.local();
+    for _ in 0..3 {
+        local.verify(&good, NOW).unwrap();
+    }
+    verifier.verify(&good, NOW).unwrap();
+    let _ = local.verify("nonsense", NOW);
+    let _ = local.verify(&issuer(2).mint(&grant()).unwrap(), NOW);
+    let page = crate::server::telemetry::render(&registry);
+    let page = String::from_utf8(page).unwrap();
+    for line in [
+        "lictor_identity_tokens_total{outcome=\"verified\"} 4",
+        "lictor_identity_tokens_total{outcome=\"malformed\"} 1",
+        "lictor_identity_tokens_total{outcome=\"bad_signature\"} 1",
+        "lictor_identity_tokens_total{outcome=\"expired\"} 0",
+        "lictor_identity_cache_hits_total 3",
+        "lictor_identity_keys{issuer=\"tests\"} 1",
+    ] {
+        assert!(
+            page.lines().any(|found| found == line),
+            "{line}\nin\n{page}"
+        );
+    }
+    assert!(!page.contains(&good));
 }
 
 #[test]

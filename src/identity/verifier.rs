@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache};
 use dashmap::DashMap;
+use prometheus::Registry;
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
@@ -17,6 +18,7 @@ use crate::model::Timestamp;
 use super::claims::{Claims, Payload};
 use super::jws::Parts;
 use super::keys::{self, Issuer, Key, KeySource};
+use super::metrics::{KeyMetrics, Metrics};
 use super::recent::Recent;
 use super::refresh::{Refresher, Source};
 use super::{IdentityError, IssuerError, TrustedIssuer};
@@ -49,6 +51,7 @@ struct State {
 #[derive(Debug)]
 pub struct Verifier {
     state: Arc<ArcSwap<State>>,
+    metrics: Arc<Metrics>,
     /// In the order of the issuers; None where the keys were given.
     refreshers: Vec<Option<Arc<Refresher>>>,
     tasks: Vec<AbortHandle>,
@@ -62,6 +65,11 @@ impl Verifier {
     ///
     /// The first issuer whose settings cannot be used.
     pub fn new(settings: &Settings, handle: &Handle) -> Result<Self, IssuerError> {
+        let metrics = Metrics::new().map_err(|error| IssuerError {
+            issuer: String::new(),
+            problem: error.to_string(),
+        })?;
+        let metrics = Arc::new(metrics);
         let mut issuers = Vec::new();
         let mut sources = Vec::new();
         for trusted in &settings.issuers {
@@ -75,6 +83,7 @@ impl Verifier {
             issuer.keys = keys
                 .map_err(|problem| trusted.wrong(problem))?
                 .unwrap_or_default();
+            KeyMetrics::new(&metrics, &issuer.name).in_force(issuer.keys.len());
             issuers.push(issuer);
             sources.push(source);
         }
@@ -88,7 +97,7 @@ impl Verifier {
         let mut tasks = Vec::new();
         for (index, source) in sources.into_iter().enumerate() {
             refreshers.push(source.map(|source| {
-                let refresher = Arc::new(source.refresher());
+                let refresher = Arc::new(source.refresher(&metrics));
                 let state = Arc::clone(&state);
                 let keep = source.keep(Arc::clone(&refresher), move |keys| {
                     replace_keys(&state, index, &keys);
@@ -99,9 +108,19 @@ impl Verifier {
         }
         Ok(Self {
             state,
+            metrics,
             refreshers,
             tasks,
         })
+    }
+
+    /// Puts what is counted of tokens and keys into a registry.
+    ///
+    /// # Errors
+    ///
+    /// When another verifier's are there already.
+    pub fn register(&self, registry: &Registry) -> prometheus::Result<()> {
+        self.metrics.register(registry)
     }
 
     /// Whether a token that was refused with this error is worth another look: its issuer's keys were not known, and
@@ -123,7 +142,10 @@ impl Verifier {
     ///
     /// [`IdentityError`].
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Arc<Claims>, IdentityError> {
-        self.state.load().verify(hash(token), token, now)
+        let state = self.state.load();
+        let result = state.verify(hash(token), token, now, &self.metrics);
+        self.metrics.verified(&result);
+        result
     }
 
     /// A verifier for one thread, with a table of its own in front of the shared one.
@@ -133,6 +155,7 @@ impl Verifier {
         LocalVerifier {
             seen: Arc::clone(current.load()),
             current,
+            metrics: Arc::clone(&self.metrics),
             recent: Recent::default(),
             verified: HashMap::new(),
         }
@@ -167,6 +190,7 @@ fn replace_keys(state: &ArcSwap<State>, index: usize, keys: &[Key]) {
 #[derive(Debug)]
 pub struct LocalVerifier {
     current: Cache<Arc<ArcSwap<State>>, Arc<State>>,
+    metrics: Arc<Metrics>,
     /// The state that `verified` was filled under.
     seen: Arc<State>,
     /// In front of `verified`.
@@ -181,6 +205,12 @@ impl LocalVerifier {
     ///
     /// [`IdentityError`].
     pub fn verify(&mut self, token: &str, now: Timestamp) -> Result<Arc<Claims>, IdentityError> {
+        let result = self.find(token, now);
+        self.metrics.verified(&result);
+        result
+    }
+
+    fn find(&mut self, token: &str, now: Timestamp) -> Result<Arc<Claims>, IdentityError> {
         let state = self.current.load();
         if !Arc::ptr_eq(state, &self.seen) {
             self.seen = Arc::clone(state);
@@ -188,16 +218,18 @@ impl LocalVerifier {
             self.verified.clear();
         }
         if let Some(claims) = self.recent.get(token) {
+            self.metrics.hit();
             claims.check_time(now, state.skew)?;
             return Ok(Arc::clone(claims));
         }
         let hash = hash(token);
         if let Some(claims) = self.verified.get(&hash) {
+            self.metrics.hit();
             claims.check_time(now, state.skew)?;
             self.recent.put(token, claims);
             return Ok(Arc::clone(claims));
         }
-        let claims = state.verify(hash, token, now)?;
+        let claims = state.verify(hash, token, now, &self.metrics)?;
         if self.verified.len() >= CACHED_TOKENS {
             self.verified.retain(|hash, _| survives(hash));
         }
@@ -213,9 +245,11 @@ impl State {
         hash: TokenHash,
         token: &str,
         now: Timestamp,
+        metrics: &Metrics,
     ) -> Result<Arc<Claims>, IdentityError> {
         let known = self.verified.get(&hash).map(|entry| Arc::clone(&entry));
         if let Some(claims) = known {
+            metrics.hit();
             claims.check_time(now, self.skew)?;
             return Ok(claims);
         }
@@ -236,7 +270,7 @@ impl State {
             .position(|issuer| issuer.name == payload.iss)
             .ok_or(IdentityError::UnknownIssuer)?;
         let issuer = &self.issuers[index];
-        if parts.header.alg != issuer.algorithm.as_str() {
+        if parts.header.alg != issuer.algorithm.as_str() || !issuer.types.contains(&parts.typ) {
             return Err(IdentityError::WrongKind);
         }
         if issuer.keys.is_empty() {

@@ -107,11 +107,11 @@ impl<'a> Request<'a> {
     ///
     /// [`RequestError`].
     pub fn parse(text: &'a [u8], sought: Sought) -> Result<Self, RequestError> {
-        let body: Body<'a> = serde_json::from_slice(text)?;
-        // Structures are read from lists, too.
-        if text.trim_ascii_start().first() != Some(&b'{') {
+        // Else it would be read like an object's members in order.
+        if text.trim_ascii_start().first() == Some(&b'[') {
             return Err(invalid(String::new(), OBJECT));
         }
+        let body: Body<'a> = serde_json::from_slice(text)?;
         let mut request = Self {
             kind: Cow::Borrowed(""),
             sent: Vec::new(),

@@ -13,7 +13,7 @@ use serde_json::Map;
 use sha2::{Digest as _, Sha256};
 
 use crate::bundle::{self, Key, Keyring};
-use crate::identity::{Grant, Issuer, KeySource, TrustedIssuer, TrustedKey};
+use crate::identity::{Grant, Issuer, KeySource, TokenType, TrustedIssuer, TrustedKey};
 use crate::jose::Algorithm;
 use crate::model::{TenantId, Timestamp};
 use crate::server::secret;
@@ -77,6 +77,7 @@ impl Keys {
             name: ISSUER.into(),
             audience: vec![AUDIENCE.into()],
             algorithm: Algorithm::EdDsa,
+            types: vec![TokenType::Jwt],
             keys: KeySource::Given(vec![TrustedKey {
                 kid: None,
                 public_key: STANDARD.encode(self.tokens.public_key()),

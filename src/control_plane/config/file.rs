@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{IssuerConfig, IssuerError};
+use crate::identity::{IssuerConfig, IssuerError, TokenType};
 use crate::jose::Algorithm;
 use crate::server::settings::units::duration;
 use crate::server::settings::{self, Flag, Key, Kind, MAX_FILE_BYTES, SettingsErrors};
@@ -35,6 +35,7 @@ pub const KEYS: &[Key] = &[
     key("identity.issuers[].audience", Kind::Texts, "One of them must be in the token's `aud`."),
     key("identity.issuers[].use", Kind::Word(&["token"]), "What the issuer's keys are for."),
     key("identity.issuers[].algorithm", Kind::Word(Algorithm::ASYMMETRIC), "What its tokens are signed with."),
+    key("identity.issuers[].typ", Kind::Words(TokenType::WORDS), "What its tokens call themselves: JWT, at+jwt (RFC 9068) or both."),
     key("identity.issuers[].public_key_file", Kind::OptionalText, "PEM of the issuer's public key."),
     key("identity.issuers[].jwks", Kind::Url, "The issuer's key set: an https URL or a path."),
     key("identity.issuers[].jwks_ca_file", Kind::OptionalText, "PEM of the certificate authorities to trust for it."),

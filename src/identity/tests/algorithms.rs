@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::jose::{self, Algorithm};
 
-use super::super::{IdentityError, KeySource, Settings, TrustedIssuer, TrustedKey};
+use super::super::{IdentityError, KeySource, Settings, TokenType, TrustedIssuer, TrustedKey};
 use super::signer::{ALL, Signer};
 use super::{NOW, payload, verifier};
 
@@ -16,6 +16,7 @@ fn trusting(algorithm: Algorithm, public_key: String) -> Settings {
             name: "tests".into(),
             audience: vec!["other".into()],
             algorithm,
+            types: vec![TokenType::Jwt],
             keys: KeySource::Given(vec![TrustedKey {
                 kid: None,
                 public_key,

@@ -5,7 +5,9 @@ use serde_json::json;
 
 use crate::jose::Algorithm;
 
-use super::super::{Settings, TrustedIssuer, Verifier};
+use super::super::{
+    IdentityError, KeySource, Settings, TokenType, TrustedIssuer, TrustedKey, Verifier,
+};
 use super::signer::{ALL, Signer, encode};
 use super::{NOW, handle, payload};
 
@@ -23,6 +25,7 @@ fn world() -> (Verifier, Vec<String>) {
             name: algorithm.as_str().into(),
             audience: vec!["other".into()],
             algorithm,
+            types: vec![TokenType::Jwt],
             keys: super::given(signer.pem()),
         });
     }
@@ -122,4 +125,45 @@ fn a_signature_of_the_wrong_curve_or_form_is_refused() {
         let token = format!("{signed}.{}", encode(&signature));
         assert!(verifier.verify(&token, NOW).is_err());
     }
+}
+
+#[test]
+fn an_issuers_key_says_nothing_in_anothers_name() {
+    let [first, second] = [(); 2].map(|()| Signer::new(Algorithm::Es256));
+    let trusting = |name: &str, kid: &str, signer: &Signer| TrustedIssuer {
+        name: name.into(),
+        audience: vec!["other".into()],
+        algorithm: Algorithm::Es256,
+        types: vec![TokenType::Jwt],
+        keys: KeySource::Given(vec![TrustedKey {
+            kid: Some(kid.into()),
+            public_key: signer.pem(),
+        }]),
+    };
+    let settings = Settings {
+        issuers: vec![
+            trusting("one", "k1", &first),
+            trusting("two", "k2", &second),
+        ],
+        clock_skew: 60,
+        constitutional_hash: None,
+    };
+    let verifier = Verifier::new(&settings, handle()).unwrap();
+    let token = |signer: &Signer, iss: &str, kid: Option<&str>| {
+        let mut claims = payload();
+        claims["iss"] = json!(iss);
+        let mut header = json!({"alg": "ES256", "typ": "JWT"});
+        if let Some(kid) = kid {
+            header["kid"] = json!(kid);
+        }
+        signer.token(&header, &claims.to_string())
+    };
+    let ask = |token: String| verifier.verify(&token, NOW).map(drop);
+    assert_eq!(ask(token(&first, "one", Some("k1"))), Ok(()));
+    assert_eq!(ask(token(&second, "two", None)), Ok(()));
+    let unknown = Err(IdentityError::UnknownKey { issuer: 0 });
+    assert_eq!(ask(token(&second, "one", Some("k2"))), unknown);
+    let bad = Err(IdentityError::BadSignature);
+    assert_eq!(ask(token(&second, "one", Some("k1"))), bad);
+    assert_eq!(ask(token(&second, "one", None)), bad);
 }

@@ -11,7 +11,9 @@ use tokio::net::TcpListener;
 use crate::jose::Algorithm;
 
 use super::super::jwk::{self, SET_LIMIT};
-use super::super::{IdentityError, KeySource, SetUrl, Settings, TrustedIssuer, Verifier};
+use super::super::{
+    IdentityError, KeySource, SetUrl, Settings, TokenType, TrustedIssuer, Verifier,
+};
 use super::signer::{ALL, Signer};
 use super::{NOW, payload};
 
@@ -26,6 +28,7 @@ fn settings(keys: KeySource) -> Settings {
             name: "tests".into(),
             audience: vec!["other".into()],
             algorithm: Algorithm::Es256,
+            types: vec![TokenType::Jwt],
             keys,
         }],
         clock_skew: 60,
@@ -194,6 +197,17 @@ fn set_of(keys: &[(&Signer, &str)]) -> Answer {
     Answer::Body(json!({"keys": keys}).to_string())
 }
 
+/// A metric's line.
+fn counted(verifier: &Verifier, line: &str) -> bool {
+    let registry = prometheus::Registry::new();
+    verifier.register(&registry).unwrap();
+    let page = crate::server::telemetry::render(&registry);
+    String::from_utf8(page)
+        .unwrap()
+        .lines()
+        .any(|found| found == line)
+}
+
 /// As doors verify: once more where newer keys were read.
 async fn ask(verifier: &Verifier, token: &str) -> Result<(), IdentityError> {
     match verifier.verify(token, NOW) {
@@ -251,6 +265,8 @@ async fn forgers_cannot_make_us_fetch_at_will() {
         assert_eq!(result, Err(IdentityError::UnknownKey { issuer: 0 }));
     }
     assert_eq!(server.fetches(), 1);
+    let limited = "lictor_identity_key_reads_limited_total{issuer=\"tests\"} 200";
+    assert!(counted(&verifier, limited));
 }
 
 #[tokio::test]
@@ -275,6 +291,13 @@ async fn what_cannot_be_used_leaves_the_last_good_keys_in_force() {
         assert!(ask(&verifier, &token(&known, "unknown")).await.is_err());
         until("a fetch", || server.fetches() > before).await;
         ask(&verifier, &good).await.unwrap();
+    }
+    for line in [
+        "lictor_identity_keys{issuer=\"tests\"} 1",
+        "lictor_identity_key_reads_total{issuer=\"tests\",outcome=\"changed\"} 1",
+        "lictor_identity_key_reads_total{issuer=\"tests\",outcome=\"failed\"} 7",
+    ] {
+        until(line, || counted(&verifier, line)).await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::identity::TokenType;
 use crate::jose::Algorithm;
 use crate::server::settings::{self, Key, Kind};
 
@@ -448,6 +449,11 @@ pub const KEYS: &[Key] = &[
         "identity.issuers[].algorithm",
         Kind::Word(Algorithm::ASYMMETRIC),
         "What its tokens are signed with.",
+    ),
+    key(
+        "identity.issuers[].typ",
+        Kind::Words(TokenType::WORDS),
+        "What its tokens call themselves: JWT, at+jwt (RFC 9068) or both.",
     ),
     key(
         "identity.issuers[].public_key_file",
