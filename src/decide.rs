@@ -383,7 +383,7 @@ impl Worker {
         question: &Question<'_>,
         encode: impl FnOnce(&Answered<'_>, &[(&str, FlagAnswer<'_>)]) -> R,
     ) -> Result<R, DecideError> {
-        let input = Input::Flags(flags.context.unwrap_or(b"{}"));
+        let input = Input::Unread(flags.context.unwrap_or(b"{}"));
         self.decide(Kind::Variant, input, question, |with| {
             let ask = |name| {
                 let (key, details) = (flags.targeting_key, flags.context);

@@ -16,8 +16,8 @@ const SECRET_HEADERS: [&str; 6] = [
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Input<'a> {
     Json(&'a [u8]),
-    /// The context of flags, which nobody reads where there are none.
-    Flags(&'a [u8]),
+    /// JSON text that a decision may be made about without reading all of it: the context of flags, a search.
+    Unread(&'a [u8]),
     Access(AccessRequest<'a>),
     Http(&'a HttpRequest<'a>),
     None,
@@ -34,7 +34,7 @@ impl<'a> Input<'a> {
         room.clear();
         match self {
             Self::Json(text)
-            | Self::Flags(text)
+            | Self::Unread(text)
             | Self::Access(AccessRequest::Check(text) | AccessRequest::Document(text)) => text,
             Self::None => b"",
             Self::Access(AccessRequest::Parts {

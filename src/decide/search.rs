@@ -53,7 +53,7 @@ impl Worker {
         allowed: impl Fn(&Access<'_>) -> bool,
         encode: impl FnOnce(&Answered<'_>, &Found<'_>) -> R,
     ) -> Result<R, DecideError> {
-        self.decide(Kind::Search, Input::Json(body), question, |with| {
+        self.decide(Kind::Search, Input::Unread(body), question, |with| {
             let end = with.answered.started + PAGE_TIME;
             let Some(candidates) = with.program.candidates(search.sought, search.kind) else {
                 return Err(EvaluateError::NotFound(
