@@ -53,6 +53,10 @@ struct Queue {
 
 /// What becomes of spans.
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(feature = "otlp"),
+    expect(dead_code, reason = "for the exporter, which this build lacks")
+)]
 struct Counters {
     exported: IntCounter,
     /// The queue was full.
@@ -65,7 +69,8 @@ struct Counters {
 #[derive(Clone, Copy, Debug)]
 pub struct Begun {
     pub context: TraceContext,
-    parent: Option<[u8; 8]>,
+    /// None where a trace begins with it.
+    pub parent: Option<[u8; 8]>,
 }
 
 /// Which side of a call a span is about.
@@ -147,10 +152,6 @@ impl Spans {
     }
 }
 
-#[cfg_attr(
-    not(feature = "otlp"),
-    expect(dead_code, reason = "for the exporter, which this build lacks")
-)]
 impl Counters {
     fn register(registry: &Registry) -> prometheus::Result<Self> {
         let exported = IntCounter::new(

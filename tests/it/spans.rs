@@ -67,7 +67,12 @@ fn a_decision_is_a_span_of_its_callers_trace() {
         assert_eq!(span.attributes[name], value, "{name}");
     }
     assert_eq!(collector.header("x-api-key").unwrap(), "s3cret");
-    assert_eq!(sidecar.metric("lictor_spans_exported_total"), Some(1.0));
+    // Counted once the collector has said yes.
+    let admin = sidecar.admin;
+    sidecar.process.wait_for("the span counted", |_| {
+        let page = Http::tcp(admin).get("/metrics").text();
+        page.contains("lictor_spans_exported_total 1").then_some(())
+    });
 
     // Nobody records these: the caller says so, and of traces that begin here none is drawn.
     ask(&sidecar, &[("traceparent", &traceparent("00"))]);
