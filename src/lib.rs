@@ -37,6 +37,10 @@
 //! * **A policy**: [`policy`] checks, `control_plane::registry` stores, `control_plane::publish`
 //!   builds, signs, verifies and moves the pointer.
 
+// What tests share with the benches names the crate as those do.
+#[cfg(test)]
+extern crate self as lictor;
+
 pub mod api;
 pub mod bundle;
 pub mod cli;

@@ -3,6 +3,7 @@
 
 pub mod body;
 pub mod buffers;
+mod code;
 mod drain;
 mod file_state;
 pub mod grpc;
@@ -16,6 +17,7 @@ pub mod settings;
 pub mod telemetry;
 mod tls;
 
+pub use code::forget_startup;
 pub use drain::{Drain, Draining, Readiness, drain};
 pub use file_state::FileState;
 pub use h2::{H2Limits, serve_h2};

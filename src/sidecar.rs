@@ -25,7 +25,7 @@ pub mod status;
 mod threads;
 
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use prometheus::Registry;
 use tokio::runtime::Handle;
@@ -38,7 +38,7 @@ use crate::server::grpc::{Calls, DescriptorError, Health, Services};
 use crate::server::secret::{self, SecretError};
 use crate::server::{
     BindError, Bound, Connections, Drain, Ended, H2Limits, Limits, Listener, Readiness, TlsError,
-    drain, telemetry,
+    drain, forget_startup, telemetry,
 };
 use crate::snapshot;
 use crate::spans::Exporting;
@@ -116,6 +116,9 @@ pub struct Sidecar {
     readiness: Readiness,
     drain: Drain,
 }
+
+/// What belongs to a start is over this long after it is ready.
+const START: Duration = Duration::from_secs(10);
 
 impl Sidecar {
     /// Checks the configuration, reads keys, binds sockets. Outgoing connections live on `handle`'s runtime. Blocks.
@@ -313,6 +316,8 @@ impl Sidecar {
             reader.reached(1).await;
             latch.set_ready();
             tracing::info!("ready");
+            tokio::time::sleep(START).await;
+            forget_startup();
         });
         // The threads hold the sockets from here on: when they let go, nobody accepts.
         let doors = Doors { shared, opa };

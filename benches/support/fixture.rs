@@ -59,7 +59,11 @@ impl Observer for Deaf {
 
 /// A signed archive of documents and data files.
 pub fn archive(yaml: &str, data: &[(&str, Vec<u8>)]) -> (Vec<u8>, Keyring) {
-    let now = Timestamp::from_unix_seconds(NOW);
+    archive_at(Timestamp::from_unix_seconds(NOW), yaml, data)
+}
+
+/// A signed archive of documents and data files that was issued at this moment, for a day.
+pub fn archive_at(now: Timestamp, yaml: &str, data: &[(&str, Vec<u8>)]) -> (Vec<u8>, Keyring) {
     let tenant = "bench".parse().unwrap();
     let mut builder = Builder::new(
         tenant,

@@ -9,6 +9,7 @@ mod generator;
 mod instructions;
 mod lictor;
 mod machine;
+mod memory;
 mod peers;
 mod recording;
 mod report;
@@ -65,6 +66,10 @@ enum Command {
     ///
     /// Example: `loadtest instructions validate --profile /tmp/profiles`
     Instructions(instructions::Arguments),
+    /// Says what a sidecar holds resident a minute after its start, while nobody asks it anything.
+    ///
+    /// Example: `loadtest memory --lictor target/release/lictor --at-most 16`
+    Memory(memory::Arguments),
     /// Lists the scenarios.
     List {
         #[command(flatten)]
@@ -149,6 +154,7 @@ fn perform(arguments: Arguments) -> Result<ExitCode> {
         Command::Instructions(counting) => {
             instructions::count(&root, &counting).map(|()| ExitCode::SUCCESS)
         }
+        Command::Memory(looking) => memory::look(&root, &looking).map(|()| ExitCode::SUCCESS),
         Command::List { form } => command::list(&root, form.form),
         Command::Compare {
             before,

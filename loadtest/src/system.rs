@@ -145,6 +145,12 @@ impl System {
         run(&plan).is_ok_and(|recording| recording.answered == 1)
     }
 
+    /// The server's process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// CPU time and memory until now.
     ///
     /// # Errors

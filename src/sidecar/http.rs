@@ -368,3 +368,6 @@ fn asks_to_explain(query: Option<&str>) -> bool {
 
 /// 200 for every decision.
 const OK: StatusCode = StatusCode::OK;
+
+#[cfg(test)]
+mod tests;

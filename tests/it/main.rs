@@ -12,6 +12,7 @@ mod support;
 mod activation;
 mod architecture;
 mod attacks;
+mod budget;
 mod bundle_cli;
 mod cases;
 mod control_plane;
