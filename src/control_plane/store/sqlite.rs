@@ -126,3 +126,6 @@ fn migrations() -> Migrator {
         ),
     ])
 }
+
+#[cfg(test)]
+mod tests;
