@@ -4,6 +4,7 @@
 //! an evaluation is caught here, answered as internal, and counted. Every decision, and every failure to make one,
 //! is told to the observer and, where there is a decision log, recorded.
 
+mod http_key;
 mod input;
 mod kind;
 mod search;

@@ -17,8 +17,8 @@ pub use data::{Data, DataBuilder, DataError};
 pub use expression::{CompileError, Expression};
 pub use program::{
     AccessRequest, Candidate, Candidates, CompileErrors, Compiler, Content, Context,
-    DuplicateMembers, EvaluateError, Flag, HttpAccess, HttpHeader, HttpPeer, HttpRequest, Limits,
-    Program, Scratch, TestCount, TestFailure, WrittenRequest,
+    DuplicateMembers, EvaluateError, Flag, HttpAccess, HttpHeader, HttpKey, HttpPeer, HttpRequest,
+    Limits, Program, Scratch, TestCount, TestFailure, WrittenRequest,
 };
 pub use rego::{
     Rego, RegoEngine, RegoError, RegoErrorKind, RegoInput, RegoMachine, RegoModule, RegoPlace,

@@ -140,7 +140,21 @@ pub fn compile(
     data: &Data,
 ) -> Result<Expression, CompileError> {
     let roots: Vec<(&str, Root)> = scope.roots.iter().map(|it| (it.name(), *it)).collect();
-    compile_named(text, &roots, scope.variables, layout, data)
+    compile_named(text, &roots, scope.variables, layout, Some(data))
+}
+
+/// As [`compile`], where there is no data document: `data` is an unknown name.
+///
+/// # Errors
+///
+/// As [`compile`].
+pub fn compile_without_data(
+    text: &Text,
+    scope: Scope<'_>,
+    layout: &mut Layout,
+) -> Result<Expression, CompileError> {
+    let roots: Vec<(&str, Root)> = scope.roots.iter().map(|it| (it.name(), *it)).collect();
+    compile_named(text, &roots, scope.variables, layout, None)
 }
 
 /// As [`compile`], with the request variables under the names given.
@@ -149,7 +163,7 @@ fn compile_named(
     roots: &[(&str, Root)],
     variables: &Variables,
     layout: &mut Layout,
-    data: &Data,
+    data: Option<&Data>,
 ) -> Result<Expression, CompileError> {
     let (tree, info) = parse::parse(&text.value).map_err(|error| CompileError {
         place: inside(&text.place, error.line, error.column),

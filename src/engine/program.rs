@@ -17,6 +17,7 @@ mod content;
 mod experiment;
 mod http;
 mod http_effects;
+mod http_key;
 mod http_request;
 mod index;
 mod members;
@@ -41,6 +42,7 @@ use crate::engine::{CompileError, Data, Rego, Value};
 use crate::model::{Access, Consumption, PolicyId, Validation, VariantAnswer};
 
 pub use compile::{CompileErrors, Compiler};
+pub use http_key::HttpKey;
 pub use question::{
     AccessRequest, Content, Context, DuplicateMembers, EvaluateError, HttpAccess, HttpHeader,
     HttpPeer, HttpRequest, Limits, TestCount, TestFailure,

@@ -34,7 +34,8 @@ pub(super) struct Compiler<'c> {
     pub roots: &'c [(&'c str, Root)],
     pub variables: &'c Variables,
     pub layout: &'c mut Layout,
-    pub data: &'c Data,
+    /// None where there is no data document to speak of.
+    pub data: Option<&'c Data>,
     /// Loop and bound variables in scope; their index is their place.
     pub locals: Vec<String>,
     pub most_locals: usize,
@@ -148,12 +149,12 @@ impl Compiler<'_> {
             return Ok(Node::Local(index));
         }
         let name = bare.unwrap_or(name);
+        if let ("data", Some(data)) = (name, self.data) {
+            let root = data.find(&[]);
+            return Ok(root.map_or(Node::Literal(Literal::Map([].into())), Node::Data));
+        }
         match name {
             "now" => Ok(Node::Now),
-            "data" => Ok(self
-                .data
-                .find(&[])
-                .map_or(Node::Literal(Literal::Map([].into())), Node::Data)),
             "vars" => Err(problem(expr, "`vars` is used as `vars.NAME`")),
             "bool" | "int" | "uint" | "double" | "string" | "bytes" | "list" | "map"
             | "null_type" | "type" | "optional_type" => {
@@ -165,7 +166,10 @@ impl Compiler<'_> {
 
     fn unknown(&self, name: &str) -> String {
         let mut known: Vec<&str> = self.roots.iter().map(|(name, _)| *name).collect();
-        known.extend(["data", "now", "vars"]);
+        if self.data.is_some() {
+            known.push("data");
+        }
+        known.extend(["now", "vars"]);
         let elsewhere = Root::ALL.iter().any(|root| root.name() == name);
         format!(
             "`{name}` {}; known are {}",
@@ -272,7 +276,7 @@ impl Compiler<'_> {
     /// `operand.name`, found now where the operand is a place in the data document.
     fn member(&self, operand: Node, name: &str) -> Node {
         if let Node::Data(node) = operand
-            && let Some(found) = self.data.member(node, name)
+            && let Some(found) = self.data.and_then(|data| data.member(node, name))
         {
             return Node::Data(found);
         }

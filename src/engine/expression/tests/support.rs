@@ -110,7 +110,7 @@ pub fn compile_with(
         names,
         &Variables::default(),
         layout,
-        &Data::default(),
+        Some(&Data::default()),
     )
 }
 
