@@ -17,6 +17,7 @@ mod grpc;
 mod http;
 mod metrics;
 mod opa;
+mod revision;
 mod settings;
 mod shared;
 pub mod source;
@@ -150,10 +151,7 @@ impl Sidecar {
         let forwarder = settings::forward(config, spans.as_ref())?
             .map(|settings| Forwarder::new(&settings, handle, &registry))
             .transpose()?;
-        let (services, health) = Services::new(
-            Some(&[policy_engine::DESCRIPTORS]),
-            &[policy_engine::SERVICE],
-        )?;
+        let (services, health) = services(config)?;
         let grpc_shared = shared::Grpc {
             calls: Calls::register(&registry)?,
             services,
@@ -365,6 +363,18 @@ impl Sidecar {
         tracing::info!(aborted = report.aborted, "stopped");
         Ok(report)
     }
+}
+
+/// Health, and reflection unless it is switched off.
+fn services(config: &Config) -> Result<(Services, Health), DescriptorError> {
+    let descriptors: &[&[u8]] = &[
+        policy_engine::DESCRIPTORS,
+        crate::api::ext_authz::DESCRIPTORS,
+    ];
+    Services::new(
+        config.listeners.grpc.reflection.then_some(descriptors),
+        &[policy_engine::SERVICE],
+    )
 }
 
 fn bind(addresses: &[Address]) -> Result<Vec<Listener>, BindError> {

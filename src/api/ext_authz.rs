@@ -13,3 +13,6 @@ pub use request::{Address, CheckRequest, Http, Peer, Time, TlsSession, readable}
 pub use response::{
     Allowed, Denied, Header, Metadata, write_allowed, write_bare, write_denied, write_metadata,
 };
+
+/// File descriptors of the service with what they import, for reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!("ext_authz/proto/descriptors.binpb");

@@ -12,8 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::server::settings::Flag;
 use crate::server::telemetry::{self, Format};
-use crate::sidecar::Sidecar;
 use crate::sidecar::config::{self, Files, Loaded};
+use crate::sidecar::{Sidecar, ext_authz};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -166,7 +166,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             println!("{:#}", config::schema());
         }
         Some(Command::Config { what: What::Check }) => {
-            args.settings.load()?;
+            let loaded = args.settings.load()?;
+            ext_authz::Settings::new(&loaded.config.ext_authz)?;
             println!("the configuration is in order");
         }
         Some(Command::Config { what: What::Print }) => {

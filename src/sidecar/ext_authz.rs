@@ -5,6 +5,7 @@
 //! request carry on cannot be forged by a client: a header that a loaded rule can set, or one of ours, is removed
 //! wherever this decision does not set it.
 
+mod grpc_body;
 mod input;
 mod multipart;
 mod native;
@@ -16,6 +17,7 @@ pub use native::{Decided, FAILED_OPEN, Forward};
 pub use rego::{DecidedByRego, RegoDecision, decide as decide_by_rego};
 pub use settings::{Settings, SettingsError};
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bumpalo::Bump;
@@ -40,12 +42,16 @@ pub struct Asked<'a> {
     /// Lower-case names.
     pub headers: &'a [(&'a str, &'a str)],
     pub body: Option<&'a [u8]>,
+    /// Envoy sent the body as text, which it made UTF-8 of.
+    pub body_is_text: bool,
     pub source: Option<HttpPeer<'a>>,
     pub destination: Option<HttpPeer<'a>>,
     pub sni: Option<&'a str>,
     pub extensions: &'a [(&'a str, &'a str)],
     /// A `Metadata` message.
     pub metadata: Option<&'a [u8]>,
+    /// Who asks: Envoy.
+    pub peer: Option<SocketAddr>,
 }
 
 /// Why a request is not let through, where no policy said so.
@@ -126,7 +132,7 @@ impl From<DecideError> for Refusal {
 impl<'a> Asked<'a> {
     /// What a check request asks about.
     #[must_use]
-    pub fn of(check: &'a CheckRequest<'a>) -> Self {
+    pub fn of(check: &'a CheckRequest<'a>, peer: Option<SocketAddr>) -> Self {
         let http = &check.http;
         Self {
             method: http.method,
@@ -135,11 +141,13 @@ impl<'a> Asked<'a> {
             scheme: http.scheme,
             headers: &http.headers,
             body: http.body_bytes(),
+            body_is_text: !http.body.is_empty(),
             source: check.source.as_ref().map(end),
             destination: check.destination.as_ref().map(end),
             sni: check.tls_session.map(|session| session.sni),
             extensions: &check.context_extensions,
             metadata: check.metadata_context,
+            peer,
         }
     }
 
@@ -152,15 +160,18 @@ impl<'a> Asked<'a> {
             .map(|(_, value)| *value)
     }
 
-    /// For the decision log.
-    fn origin<'o>(&self, path: &'o str) -> Origin<'o>
+    /// For the decision log. The subject is the user of a verified token, else who Envoy says sent the request.
+    fn origin<'o>(&self, path: &'o str, claims: Option<&'o Claims>) -> Origin<'o>
     where
         'a: 'o,
     {
         let header = |name| self.header(name).unwrap_or_default().as_bytes();
+        let principal = self.source.map_or("", |source| source.principal);
         Origin {
             door: "ext_authz",
             path,
+            peer: self.peer,
+            subject: claims.map_or(principal, |claims| claims.subject.as_str()),
             request_id: header("x-request-id"),
             traceparent: header("traceparent"),
             ..Origin::UNKNOWN

@@ -12,16 +12,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use crate::decide::Worker;
-use crate::server::grpc::{Body, Health, Limits, Method, not_grpc, service, unimplemented};
-use crate::server::{Door, Draining};
+use crate::server::grpc::{
+    Body, Deadline, Health, Limits, Method, not_grpc, service, unimplemented,
+};
+use crate::server::{Bound, Door, Draining, guard};
 use crate::snapshot::Reader;
 
 use super::caller::LocalCallers;
+use super::revision::{self, RevisionError, Wanted};
 use super::shared::{self, Shared};
 
 use arenas::Arenas;
@@ -53,11 +56,23 @@ impl Handler {
     }
 
     /// Answers one call.
-    pub async fn handle(self: Rc<Self>, request: Request<Incoming>, _: Rc<Door>) -> Response<Body> {
+    pub async fn handle(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+        door: Rc<Door>,
+    ) -> Response<Body> {
         if let Some(refusal) = not_grpc(request.method(), request.headers()) {
             return refusal;
         }
-        self.dispatch(request).await
+        self.dispatch(request, &door).await
+    }
+
+    /// Whether the listener takes calls from this caller. Envoy names its clusters as it likes, so not asked of it.
+    fn admit(&self, request: &Request<Incoming>, door: &Door) -> Result<(), Status> {
+        let loopback = matches!(&door.bound, Bound::Tcp(address) if address.ip().is_loopback());
+        let origins = &self.shared.allowed_origins;
+        guard::check(request.headers(), request.uri(), loopback, origins)
+            .map_err(|refusal| Status::permission_denied(refusal.to_string()))
     }
 
     /// Health and reflection, and what nobody here answers.
@@ -77,15 +92,52 @@ impl Handler {
         }
     }
 
-    async fn dispatch(&self, request: Request<Incoming>) -> Response<Body> {
-        match service(request.uri().path()) {
-            ext_authz::SERVICE => ext_authz::answer(self, request)
+    async fn dispatch(&self, request: Request<Incoming>, door: &Door) -> Response<Body> {
+        let service = service(request.uri().path());
+        if service == ext_authz::SERVICE {
+            return ext_authz::answer(self, request, door)
                 .await
-                .unwrap_or_else(Status::into_http),
-            policy_engine::SERVICE => policy_engine::answer(self, request).await,
-            _ => self.common(request).await,
+                .unwrap_or_else(Status::into_http);
+        }
+        match self.admit(&request, door) {
+            Err(refusal) => {
+                let calls = &self.shared.grpc.calls;
+                calls.start(Method::UNKNOWN).answer(refusal.into_http())
+            }
+            Ok(()) if service == policy_engine::SERVICE => {
+                policy_engine::answer(self, request, door).await
+            }
+            Ok(()) => self.common(request).await,
         }
     }
+
+    /// Waits for the revision that a call's metadata ask for.
+    async fn reach(&self, headers: &HeaderMap, deadline: Deadline) -> Result<(), Status> {
+        let wanted = Wanted::read(headers).map_err(|error| not_reached(&error))?;
+        let Some(wanted) = wanted else {
+            return Ok(());
+        };
+        deadline
+            .within(async {
+                let reached = Box::pin(revision::reach(&self.shared, wanted)).await;
+                reached.map_err(|error| not_reached(&error))
+            })
+            .await
+    }
+}
+
+/// A call that is not answered from the revision that it wants.
+fn not_reached(error: &RevisionError) -> Status {
+    let code = match error {
+        RevisionError::Twice | RevisionError::Invalid => Code::InvalidArgument,
+        RevisionError::Busy => Code::Unavailable,
+        RevisionError::NotReached { .. } => Code::FailedPrecondition,
+    };
+    let mut status = Status::new(code, error.to_string());
+    if let Some(active) = error.active().and_then(|name| name.parse().ok()) {
+        status.metadata_mut().insert("x-lictor-revision", active);
+    }
+    status
 }
 
 /// How often it is looked whether decisions are made.

@@ -10,7 +10,6 @@ mod error;
 mod ext_authz;
 mod ofrep;
 mod reply;
-mod revision;
 mod route;
 mod validate;
 mod variant;
@@ -37,6 +36,7 @@ use crate::server::{Bound, Door};
 
 use super::caller::LocalCallers;
 use super::metrics::Route;
+use super::revision;
 use super::shared::Shared;
 
 use asked::Asked;
@@ -135,7 +135,7 @@ impl Handler {
                 return Box::pin(self.forward(Route::Forward, head, incoming, door)).await;
             }
             Routed::To(Route::ExtAuthz) => {
-                return Box::pin(self.ext_authz(head, incoming)).await;
+                return Box::pin(self.ext_authz(head, incoming, door)).await;
             }
             Routed::Content(policy) => {
                 return Box::pin(content::answer(self, policy, head, incoming, door)).await;
@@ -278,11 +278,11 @@ impl Handler {
     }
 
     /// The headers are those of the request that is asked about: this listener's rules for callers do not apply.
-    async fn ext_authz(&self, head: Parts, incoming: Incoming) -> Response<Body> {
+    async fn ext_authz(&self, head: Parts, incoming: Incoming, door: &Door) -> Response<Body> {
         if let Err(failure) = self.check_length(&head) {
             return self.finish(Route::ExtAuthz, head, Err(failure));
         }
-        let response = ext_authz::answer(self, Request::from_parts(head, incoming)).await;
+        let response = ext_authz::answer(self, Request::from_parts(head, incoming), door).await;
         let metrics = &self.shared.metrics;
         metrics.answered(Route::ExtAuthz, response.status());
         response

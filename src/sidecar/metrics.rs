@@ -15,7 +15,7 @@ use prometheus::{
 use crate::api::ErrorCode;
 use crate::decide::{Kind, Observer, Outcome};
 
-pub use checks::{Check, Checks};
+pub use checks::{Check, Checks, Mode};
 pub use route::Route;
 
 /// Fine enough to tell microseconds apart.

@@ -43,6 +43,7 @@ use crate::server::{Bound, Door, guard};
 use super::caller::{Credentials, LocalCallers};
 use super::config::opa::OpaConfig;
 use super::config::{OpaApiConfig, OpaAuthentication, OpaAuthorization};
+use super::revision::{self, Wanted};
 use super::shared::Shared;
 
 use body::Form;
@@ -108,6 +109,7 @@ pub struct Handler {
 struct Call<'r> {
     handler: &'r Handler,
     head: &'r Parts,
+    door: &'r Door,
     parameters: Parameters<'r>,
     form: Form,
     now: Timestamp,
@@ -139,9 +141,12 @@ impl Call<'_> {
                 path,
                 request_id: header("x-request-id"),
                 traceparent: header("traceparent"),
-                subject: claims.map_or("", |claims| &claims.subject),
+                peer: self.door.peer,
+                subject: match claims {
+                    Some(claims) => &claims.subject,
+                    None => self.door.peer_id.as_deref().unwrap_or_default(),
+                },
                 input,
-                ..Origin::UNKNOWN
             },
         }
     }
@@ -248,6 +253,7 @@ impl Handler {
         let mut call = Call {
             handler: self,
             head,
+            door,
             parameters: Parameters::read(head.uri.query()),
             form,
             now,
@@ -264,6 +270,9 @@ impl Handler {
             let metrics = &self.api.metrics;
             metrics.answered(Label::Authz, &head.method, status, started.elapsed());
             result?;
+        }
+        if takes_body(route) || matches!(route, Route::DataGet(_) | Route::QueryGet) {
+            self.reach(head).await?;
         }
         dispatch(&call, route)
     }
@@ -305,6 +314,14 @@ impl Handler {
             credentials.authorization = None;
         }
         Ok(self.callers.identify(credentials, now).await?)
+    }
+
+    /// Waits for the revision that a decision is to be made from.
+    async fn reach(&self, head: &Parts) -> Result<(), Failure> {
+        match Wanted::read(&head.headers)? {
+            Some(wanted) => Ok(Box::pin(revision::reach(&self.shared, wanted)).await?),
+            None => Ok(()),
+        }
     }
 
     async fn read(&self, incoming: Incoming, form: Form) -> Result<Bytes, Failure> {

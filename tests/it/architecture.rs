@@ -68,6 +68,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "sidecar::clock",
             "sidecar::metrics",
             "sidecar::shared",
+            "sidecar::revision",
             "sidecar::ext_authz",
         ],
     ),
@@ -87,6 +88,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "sidecar::clock",
             "sidecar::metrics",
             "sidecar::shared",
+            "sidecar::revision",
             "wire",
             "sidecar::forward",
             "sidecar::ext_authz",
@@ -94,6 +96,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     // What every door does first.
     ("sidecar::caller", &["model", "api", "identity"]),
+    ("sidecar::revision", &["model", "api", "sidecar::shared"]),
     // What Envoy asks, whatever its door.
     (
         "sidecar::ext_authz",
@@ -119,6 +122,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "identity",
             "sidecar::caller",
             "sidecar::shared",
+            "sidecar::revision",
             "sidecar::status",
             "sidecar::config",
         ],

@@ -3,6 +3,8 @@
 
 mod door;
 mod engine;
+mod policy_engine;
+mod proxies;
 
 use std::path::Path;
 use std::sync::Arc;

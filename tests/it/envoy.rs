@@ -289,7 +289,7 @@ fn policies_are_swapped_under_traffic_without_an_error() {
         }
     });
     assert_eq!(
-        sidecar.metric("lictor_ext_authz_checks_total{outcome=\"error\"}"),
+        sidecar.metric("lictor_ext_authz_checks_total{code=\"\",mode=\"grpc\",outcome=\"error\"}"),
         Some(0.0)
     );
 }

@@ -2,6 +2,7 @@
 
 mod cases;
 mod garbage;
+mod key;
 
 #[allow(
     clippy::pedantic,
@@ -17,8 +18,8 @@ mod proto {
 use std::collections::HashMap;
 
 use prost::Message as _;
-use proto::envoy::config::core::v3 as core;
-use proto::envoy::service::auth::v3 as auth;
+pub use proto::envoy::config::core::v3 as core;
+pub use proto::envoy::service::auth::v3 as auth;
 use proto::envoy::service::auth::v3::attribute_context as context;
 
 use crate::support::grpc::{Ended, Grpc};
@@ -26,7 +27,7 @@ use crate::support::grpc::{Ended, Grpc};
 pub const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 /// A request with these headers.
-fn request(method: &str, path: &str, headers: &[(String, String)]) -> auth::CheckRequest {
+pub fn request(method: &str, path: &str, headers: &[(String, String)]) -> auth::CheckRequest {
     let headers: HashMap<String, String> = headers.iter().cloned().collect();
     auth::CheckRequest {
         attributes: Some(auth::AttributeContext {
@@ -52,7 +53,10 @@ fn http(request: &mut auth::CheckRequest) -> &mut context::HttpRequest {
 }
 
 /// Asks; the answer where there is one.
-fn check(grpc: &mut Grpc, request: &auth::CheckRequest) -> Result<auth::CheckResponse, Box<Ended>> {
+pub fn check(
+    grpc: &mut Grpc,
+    request: &auth::CheckRequest,
+) -> Result<auth::CheckResponse, Box<Ended>> {
     let ended = grpc.call(CHECK, &request.encode_to_vec());
     if ended.code == 0 {
         Ok(auth::CheckResponse::decode(ended.message).unwrap())
@@ -62,7 +66,7 @@ fn check(grpc: &mut Grpc, request: &auth::CheckRequest) -> Result<auth::CheckRes
 }
 
 /// A protobuf value as JSON.
-fn json(value: prost_types::Value) -> serde_json::Value {
+pub fn json(value: prost_types::Value) -> serde_json::Value {
     use prost_types::value::Kind;
     match value.kind {
         None | Some(Kind::NullValue(_)) => serde_json::Value::Null,
@@ -75,5 +79,13 @@ fn json(value: prost_types::Value) -> serde_json::Value {
             .into_iter()
             .map(|(name, value)| (name, json(value)))
             .collect(),
+    }
+}
+
+/// Who sent a request, as Envoy says it.
+pub fn peer(principal: &str) -> context::Peer {
+    context::Peer {
+        principal: principal.into(),
+        ..context::Peer::default()
     }
 }

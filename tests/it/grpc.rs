@@ -1,5 +1,9 @@
 //! The gRPC listener, through a real client.
 
+mod guards;
+mod mtls;
+mod streams;
+
 use std::net::SocketAddr;
 
 use serde_json::json;

@@ -36,4 +36,5 @@ mod rego;
 #[cfg(feature = "otlp")]
 mod spans;
 mod swap;
+mod tokens;
 mod up;

@@ -9,6 +9,7 @@ pub mod idp;
 pub mod pod;
 mod process;
 pub mod sidecar;
+pub mod tls;
 
 use std::path::PathBuf;
 

@@ -4,7 +4,7 @@ use crate::api::json::{integer, raw};
 
 use super::text::{indent, string};
 
-/// OPA's words for what went wrong.
+/// OPA's words for what went wrong, and one of ours for what OPA does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
     InternalError,
@@ -13,6 +13,7 @@ pub enum Code {
     ResourceNotFound,
     UndefinedDocument,
     Unauthorized,
+    RevisionNotReached,
 }
 
 impl Code {
@@ -26,6 +27,7 @@ impl Code {
             Self::ResourceNotFound => "resource_not_found",
             Self::UndefinedDocument => "undefined_document",
             Self::Unauthorized => "unauthorized",
+            Self::RevisionNotReached => "revision_not_reached",
         }
     }
 }

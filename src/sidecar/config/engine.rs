@@ -192,9 +192,13 @@ impl Told<'_> {
                 words.clone_into(&mut self.base.log.format);
                 "log.format"
             }
+            "server.enable_reflection" => {
+                self.base.listeners.grpc.reflection =
+                    text.parse().map_err(|_| wrong("true or false"))?;
+                "listeners.grpc.reflection"
+            }
             // As it is here anyway.
             "server.enable_health_check"
-            | "server.enable_reflection"
             | "observability.metrics.enabled"
             | "cache.enabled"
             | "policies.enable_auto_reload"
@@ -279,7 +283,7 @@ mod tests {
     #[test]
     fn the_file_is_understood_and_variables_win_over_it() {
         let text = "
-server: {port: 6000, max_connections: 7, read_timeout: 3s, enable_reflection: true}
+server: {port: 6000, max_connections: 7, read_timeout: 3s, enable_reflection: false}
 observability:
   metrics: {port: 9090, path: /metrics}
   logging: {level: debug, format: text}
@@ -294,6 +298,7 @@ observability:
             Some("127.0.0.1:9090")
         );
         assert_eq!(base.limits.connections, 7);
+        assert!(!base.listeners.grpc.reflection);
         assert_eq!(base.limits.body_timeout.as_secs(), 3);
         assert_eq!((&*base.log.level, &*base.log.format), ("warn", "pretty"));
         assert!(taken.warnings.is_empty(), "{:?}", taken.warnings);

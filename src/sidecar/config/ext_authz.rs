@@ -12,10 +12,12 @@ pub struct ExtAuthzConfig {
     pub dry_run: bool,
     /// Bodies are not looked into.
     pub skip_request_body_parse: bool,
+    /// A file with a `FileDescriptorSet`: the services whose requests are read for the policies.
+    pub proto_descriptor: Option<String>,
     pub undefined: Undefined,
     pub append: Append,
     /// What experiments assign variants by: `source.principal`, `source.address`, `http.headers.NAME`,
-    /// `http.query.NAME` or `jwt.CLAIM`.
+    /// `http.query.NAME`, `jwt.CLAIM`, or a CEL expression over the canonical request.
     pub key: String,
     /// What a path may hold although servers read it differently.
     pub allow_ambiguous: Vec<String>,
@@ -48,6 +50,7 @@ impl Default for ExtAuthzConfig {
             path: None,
             dry_run: false,
             skip_request_body_parse: false,
+            proto_descriptor: None,
             undefined: Undefined::default(),
             append: Append::default(),
             key: "source.principal".to_owned(),

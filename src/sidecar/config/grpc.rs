@@ -23,6 +23,8 @@ pub struct GrpcListener {
     pub trust_domain: Option<String>,
     /// Plain text beyond loopback.
     pub insecure_plaintext: bool,
+    /// Whether the services can be listed and described by clients.
+    pub reflection: bool,
     /// How often a connection is asked whether its client still lives; None = never.
     #[serde(with = "optional_duration")]
     pub keep_alive_interval: Option<Duration>,
@@ -54,6 +56,7 @@ impl Default for GrpcListener {
             client_ca_file: None,
             trust_domain: None,
             insecure_plaintext: false,
+            reflection: true,
             keep_alive_interval: Some(Duration::from_secs(30)),
             keep_alive_timeout: Duration::from_secs(20),
             max_concurrent_streams: 1024,

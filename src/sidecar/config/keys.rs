@@ -93,6 +93,11 @@ pub const KEYS: &[Key] = &[
         "Serve plain text beyond loopback.",
     ),
     key(
+        "listeners.grpc.reflection",
+        Kind::Boolean,
+        "Describe the services to clients that ask.",
+    ),
+    key(
         "listeners.grpc.keep_alive_interval",
         Kind::OptionalDuration,
         "How often a connection is asked whether its client still lives; null = never.",
@@ -411,6 +416,11 @@ pub const KEYS: &[Key] = &[
         "Do not look into bodies.",
     ),
     key(
+        "ext_authz.proto_descriptor",
+        Kind::OptionalText,
+        "A file with a FileDescriptorSet: the gRPC services whose requests are read for the policies.",
+    ),
+    key(
         "ext_authz.undefined",
         Kind::Word(&["error", "deny"]),
         "What an undefined Rego document means.",
@@ -423,7 +433,7 @@ pub const KEYS: &[Key] = &[
     key(
         "ext_authz.key",
         Kind::Text,
-        "What experiments assign variants by: source.principal, source.address, http.headers.NAME, http.query.NAME or jwt.CLAIM.",
+        "What experiments assign variants by: source.principal, source.address, http.headers.NAME, http.query.NAME, jwt.CLAIM, or a CEL expression over the request.",
     ),
     key(
         "ext_authz.allow_ambiguous",

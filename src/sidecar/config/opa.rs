@@ -5,6 +5,7 @@
 //! decisions or lose data, else a warning: `support` holds the one table. None is ignored in silence.
 
 mod bundles;
+mod envoy;
 mod logs;
 mod management;
 mod redact;
@@ -24,11 +25,12 @@ use crate::server::settings::{self, MAX_FILE_BYTES};
 
 use super::{Config, ConfigError};
 
+pub use envoy::EnvoyPlugin;
 pub use management::{
     Bundle, DecisionLogs, Discovery, Headers, Polling, Reporting, RequestContext, Signing,
     StatusReports, Trigger,
 };
-pub use server::{Buckets, Decoding, Encoding, EnvoyPlugin, Gzip, GzipEncoding, Server};
+pub use server::{Buckets, Decoding, Encoding, Gzip, GzipEncoding, Server};
 pub use services::{Bearer, ClientTls, Credentials, Service, ServiceTls, VerificationKey};
 pub use support::{KEYS, OptionRow, Support};
 
@@ -222,6 +224,9 @@ impl OpaConfig {
             logs.reporting.check(&mut errors);
         }
         self.server.check(&mut errors);
+        if let Some(envoy) = &self.envoy {
+            envoy.check(&mut errors);
+        }
         for (place, path) in [
             ("default_decision", &self.default_decision),
             (
@@ -244,6 +249,9 @@ impl OpaConfig {
     pub fn apply(&self, config: &mut Config) -> Vec<(&'static str, &'static str)> {
         let mut set = self.apply_bundles(config);
         set.extend(self.apply_logs(config));
+        if let Some(envoy) = &self.envoy {
+            set.extend(envoy.apply(config));
+        }
         let opa = &mut config.opa;
         let mut put = |ours: &'static str, theirs: &'static str, given: bool| {
             if given {

@@ -11,7 +11,8 @@ use percent_encoding::percent_decode_str;
 use crate::api::ext_authz::{Address, CheckRequest, Http, Names, Peer, metadata_json};
 use crate::api::json;
 
-use super::{Asked, in_arena, multipart};
+use super::grpc_body::Descriptors;
+use super::{Asked, Settings, in_arena, multipart};
 
 /// A request that cannot be read, in words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,8 +31,12 @@ pub(super) enum Body<'a> {
 }
 
 /// JSON text of the body for the native rules; None where there is none to be had.
-pub(super) fn json_body<'a>(asked: &Asked<'a>, arena: &'a Bump) -> Option<&'a [u8]> {
-    match body(asked) {
+pub(super) fn json_body<'a>(
+    asked: &Asked<'a>,
+    descriptors: Option<&Descriptors>,
+    arena: &'a Bump,
+) -> Option<&'a [u8]> {
+    match body(asked, descriptors) {
         Ok(Body::Json(Cow::Borrowed(text))) => Some(text),
         Ok(Body::Json(Cow::Owned(text))) => Some(in_arena(arena, &text)),
         // A rule that reads the body then finds none.
@@ -40,7 +45,10 @@ pub(super) fn json_body<'a>(asked: &Asked<'a>, arena: &'a Bump) -> Option<&'a [u
 }
 
 /// Reads the body by its content type.
-pub(super) fn body<'a>(asked: &Asked<'a>) -> Result<Body<'a>, Unparsable> {
+pub(super) fn body<'a>(
+    asked: &Asked<'a>,
+    descriptors: Option<&Descriptors>,
+) -> Result<Body<'a>, Unparsable> {
     let Some(content_type) = asked.header("content-type") else {
         return Ok(partial(asked));
     };
@@ -55,7 +63,14 @@ pub(super) fn body<'a>(asked: &Asked<'a>) -> Result<Body<'a>, Unparsable> {
         return complete(asked, bytes, || Ok(Body::Json(Cow::Borrowed(bytes))));
     }
     if is("application/grpc") {
-        return Ok(Body::Absent);
+        // What came as text is not what was sent.
+        return match (descriptors, asked.body_is_text) {
+            (Some(descriptors), false) => {
+                let path = asked.target.split('?').next().unwrap_or_default();
+                descriptors.body(decoded(path)?.trim_start_matches('/'), bytes)
+            }
+            _ => Ok(Body::Absent),
+        };
     }
     if is("application/x-www-form-urlencoded") {
         return complete(asked, bytes, || {
@@ -155,7 +170,7 @@ fn members<'m, V>(
 pub(super) fn document(
     check: &CheckRequest<'_>,
     asked: &Asked<'_>,
-    parse_body: bool,
+    settings: &Settings,
 ) -> Result<Vec<u8>, Unparsable> {
     let mut out = Vec::with_capacity(2048);
     json::raw(&mut out, "{\"attributes\":");
@@ -172,9 +187,9 @@ pub(super) fn document(
     });
     json::raw(&mut out, ",\"parsed_query\":");
     write_pairs(&mut out, &parsed_query(query)?);
-    if parse_body {
+    if !settings.skip_request_body_parse {
         json::raw(&mut out, ",\"parsed_body\":");
-        let truncated = match body(asked)? {
+        let truncated = match body(asked, settings.descriptors.as_ref())? {
             Body::Absent => {
                 json::raw(&mut out, "null");
                 false

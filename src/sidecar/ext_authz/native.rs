@@ -7,7 +7,7 @@ use crate::api::ErrorCode;
 use crate::api::ext_authz::{Names, metadata_json};
 use crate::decide::{Answered, Question, Worker};
 use crate::engine::canonical_request::canonical_request;
-use crate::engine::{DuplicateMembers, HttpAccess, HttpRequest};
+use crate::engine::{DuplicateMembers, HttpAccess, HttpRequest, Scratch};
 use crate::identity::Claims;
 use crate::model::{AccessReason, Timestamp};
 
@@ -80,13 +80,15 @@ impl<'a> Asked<'a> {
                 claim = claims.and_then(|claims| text_claim(claims, name));
                 claim.as_deref()
             }
+            // Asked once the request is there.
+            Key::Expression(_) => None,
         };
         let body = if settings.skip_request_body_parse {
             None
         } else {
-            input::json_body(self, arena)
+            input::json_body(self, settings.descriptors.as_ref(), arena)
         };
-        let request = HttpRequest {
+        let mut request = HttpRequest {
             method: self.method,
             path: &canonical.path,
             query: &query,
@@ -106,8 +108,13 @@ impl<'a> Asked<'a> {
             claims: claims.map(|claims| claims.json.as_bytes()),
             duplicates: DuplicateMembers::Refuse,
             explain: false,
-            origin: self.origin(&canonical.path),
+            origin: self.origin(&canonical.path, claims),
         };
+        let scratch;
+        if let Key::Expression(expression) = &settings.key {
+            scratch = Scratch::default();
+            request.key = worker.http_key(expression, &request, &question, &scratch)?;
+        }
         worker
             .http(&request, &question, |answered, access| {
                 if access.access.reason == AccessReason::NoPolicy {

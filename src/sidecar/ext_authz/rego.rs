@@ -33,12 +33,10 @@ pub fn decide(
     worker: &mut Worker,
     settings: &Settings,
     path: &[String],
-    (check, now): (&CheckRequest<'_>, Timestamp),
+    (check, asked, now): (&CheckRequest<'_>, &Asked<'_>, Timestamp),
     (depth, result_bytes): (usize, usize),
 ) -> Result<DecidedByRego, Refusal> {
-    let asked = Asked::of(check);
-    let text = input::document(check, &asked, !settings.skip_request_body_parse)
-        .map_err(Refusal::unparsable)?;
+    let text = input::document(check, asked, settings).map_err(Refusal::unparsable)?;
     let value = parse_rego_json(&text, depth.saturating_add(ENVELOPE))
         .map_err(|fault| Refusal::unparsable(fault.message))?;
     let segments: Vec<RegoSegment<'_>> = path.iter().map(|name| RegoSegment::Name(name)).collect();
@@ -54,7 +52,7 @@ pub fn decide(
         explain: false,
         origin: Origin {
             input: &text,
-            ..asked.origin(&document)
+            ..asked.origin(&document, None)
         },
     };
     worker.rego(&segments, &input, &question, |answered, answer| {

@@ -1,10 +1,13 @@
 //! What the operator says about external authorization, checked.
 
+use crate::engine::HttpKey;
 use crate::engine::canonical_request::Ambiguity;
 use crate::sidecar::config::{Append, ExtAuthzConfig, Undefined};
 
+use super::grpc_body::Descriptors;
+
 /// How requests are decided.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Settings {
     /// The Rego document that decides; None = the native rules.
     pub path: Option<Vec<String>>,
@@ -15,10 +18,12 @@ pub struct Settings {
     pub append: Append,
     pub(super) key: Key,
     pub(super) allowed_ambiguities: Vec<Ambiguity>,
+    /// None where bodies of gRPC calls are not read.
+    pub(super) descriptors: Option<Descriptors>,
 }
 
 /// What experiments assign variants by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Key {
     Principal,
     Address,
@@ -27,6 +32,8 @@ pub(super) enum Key {
     Query(String),
     /// A claim of the end user's token that is a text.
     Claim(String),
+    /// Anything else that CEL can say.
+    Expression(Box<HttpKey>),
 }
 
 /// A setting that cannot be used.
@@ -59,6 +66,11 @@ impl Settings {
             append: config.append,
             key: key(&config.key)?,
             allowed_ambiguities,
+            descriptors: config
+                .proto_descriptor
+                .as_deref()
+                .map(descriptors)
+                .transpose()?,
         })
     }
 }
@@ -76,6 +88,14 @@ fn path(text: &str) -> Result<Vec<String>, SettingsError> {
     Ok(segments)
 }
 
+fn descriptors(file: &str) -> Result<Descriptors, SettingsError> {
+    Descriptors::read(file.as_ref()).map_err(|error| SettingsError {
+        setting: "proto_descriptor",
+        value: file.to_owned(),
+        expected: format!("a file with a FileDescriptorSet is expected: {error}"),
+    })
+}
+
 fn ambiguity(name: &str) -> Result<Ambiguity, SettingsError> {
     let known = Ambiguity::ALL.iter().find(|known| known.as_str() == name);
     known.copied().ok_or_else(|| {
@@ -89,8 +109,26 @@ fn ambiguity(name: &str) -> Result<Ambiguity, SettingsError> {
 }
 
 fn key(text: &str) -> Result<Key, SettingsError> {
-    let named = |rest: &str| (!rest.is_empty()).then(|| rest.to_owned());
-    let key = match text {
+    match field(text) {
+        Some(key) => Ok(key),
+        None => match HttpKey::compile("ext_authz.key", text) {
+            Ok(key) => Ok(Key::Expression(Box::new(key))),
+            Err(errors) => Err(SettingsError {
+                setting: "key",
+                value: text.to_owned(),
+                expected: format!(
+                    "source.principal, source.address, http.headers.NAME, http.query.NAME, jwt.CLAIM or another CEL \
+                     expression over http, source, destination, tls, extensions, metadata and jwt is expected: {errors}"
+                ),
+            }),
+        },
+    }
+}
+
+/// A field that needs no expression. Names of headers hold dashes, which an expression would subtract at.
+fn field(text: &str) -> Option<Key> {
+    let named = |rest: &str| is_token(rest).then(|| rest.to_owned());
+    match text {
         "source.principal" => Some(Key::Principal),
         "source.address" => Some(Key::Address),
         _ => text
@@ -103,13 +141,13 @@ fn key(text: &str) -> Result<Key, SettingsError> {
                 ("http", Some(("query", name))) => named(name).map(Key::Query),
                 _ => None,
             }),
-    };
-    key.ok_or_else(|| SettingsError {
-        setting: "key",
-        value: text.to_owned(),
-        expected: "source.principal, source.address, http.headers.NAME, http.query.NAME or jwt.CLAIM is expected"
-            .to_owned(),
-    })
+    }
+}
+
+/// Whether it is one name: letters, digits, `_` and `-`.
+fn is_token(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    !text.is_empty() && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 #[cfg(test)]
@@ -117,19 +155,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_the_fields_of_a_request() {
+    fn keys_are_fields_of_a_request_or_expressions_over_it() {
         for (text, expected) in [
-            ("source.principal", Some(Key::Principal)),
-            ("source.address", Some(Key::Address)),
-            ("http.headers.X-User", Some(Key::Header("x-user".into()))),
-            ("http.query.user", Some(Key::Query("user".into()))),
-            ("jwt.sub", Some(Key::Claim("sub".into()))),
-            ("jwt.", None),
-            ("http.path", None),
-            ("source", None),
-            ("", None),
+            ("source.principal", "Principal"),
+            ("source.address", "Address"),
+            ("http.headers.X-User", "Header(\"x-user\")"),
+            ("http.query.user", "Query(\"user\")"),
+            ("jwt.sub", "Claim(\"sub\")"),
+            ("http.path", "Expression("),
+            ("has(jwt.sub) ? jwt.sub : source.address", "Expression("),
+            ("http.headers.cookie.split('=')[1]", "Expression("),
         ] {
-            assert_eq!(key(text).ok(), expected, "{text}");
+            let key = format!("{:?}", key(text).unwrap());
+            assert!(key.starts_with(expected), "{text}: {key}");
+        }
+        for (text, said) in [
+            ("jwt.", "1:"),
+            ("", "configuration:1:1"),
+            ("subject.id", "subject"),
+            ("data.users[0]", "data"),
+            ("http.path.nope()", "nope"),
+        ] {
+            let error = key(text).unwrap_err().to_string();
+            assert!(
+                error.starts_with("`ext_authz.key`") && error.contains(said),
+                "{text}: {error}"
+            );
         }
     }
 

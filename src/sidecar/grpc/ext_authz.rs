@@ -1,5 +1,6 @@
 //! `envoy.service.auth.v3.Authorization`: the message is read where it lies, decided, and the answer written in one pass.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use bumpalo::Bump;
@@ -13,12 +14,14 @@ use crate::api::ErrorCode;
 use crate::api::ext_authz::{
     CheckRequest, Header, Metadata, write_allowed, write_bare, write_denied, write_metadata,
 };
+use crate::server::Door;
 use crate::server::grpc::{self, Body, Deadline, PREFIX, unimplemented};
 use crate::sidecar::config::Append;
 use crate::sidecar::ext_authz::{
     Asked, Decided, DecidedByRego, FAILED_OPEN, Forward, Refusal, decide_by_rego,
 };
-use crate::sidecar::metrics::Check;
+use crate::sidecar::metrics::{Check, Mode};
+use crate::sidecar::revision::MIN_REVISION;
 
 use super::Handler;
 
@@ -29,17 +32,18 @@ const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 pub(super) async fn answer(
     handler: &Handler,
     request: Request<Incoming>,
+    door: &Door,
 ) -> Result<Response<Body>, Status> {
     if request.uri().path() != CHECK {
         return Ok(unimplemented(request.uri().path()));
     }
     let started = Instant::now();
     let checks = &handler.shared.metrics.checks;
-    let result = check(handler, request).await;
+    let result = check(handler, request, door).await;
     match &result {
-        Ok((_, outcome)) => checks.checked(*outcome, started.elapsed()),
+        Ok((_, outcome)) => checks.checked(Mode::Grpc, *outcome, started.elapsed()),
         Err(Failed { reason, .. }) => {
-            checks.checked(Check::Error, started.elapsed());
+            checks.checked(Mode::Grpc, Check::Error, started.elapsed());
             checks.failed(reason);
         }
     }
@@ -59,20 +63,30 @@ impl Failed {
         let reason = match status.code() {
             Code::DeadlineExceeded => "check_request_timeout",
             Code::Cancelled => "check_request_cancelled",
+            Code::FailedPrecondition => ErrorCode::RevisionNotReached.as_str(),
             _ => "invalid_request",
         };
         Self { status, reason }
     }
 }
 
-async fn check(handler: &Handler, request: Request<Incoming>) -> Result<(Vec<u8>, Check), Failed> {
-    let deadline = Deadline::of(request.headers()).map_err(Failed::new)?;
-    let message = grpc::read(request.into_body(), handler.limits, deadline)
+async fn check(
+    handler: &Handler,
+    request: Request<Incoming>,
+    door: &Door,
+) -> Result<(Vec<u8>, Check), Failed> {
+    let (head, body) = request.into_parts();
+    let deadline = Deadline::of(&head.headers).map_err(Failed::new)?;
+    let message = grpc::read(body, handler.limits, deadline)
         .await
         .map_err(Failed::new)?;
+    if head.headers.contains_key(MIN_REVISION) {
+        let reached = handler.reach(&head.headers, deadline).await;
+        reached.map_err(Failed::new)?;
+    }
     deadline.check().map_err(Failed::new)?;
     let arena = handler.arenas.take();
-    let result = decide(handler, &message, deadline, &arena).await;
+    let result = decide(handler, &message, deadline, door.peer, &arena).await;
     handler.arenas.put(arena);
     let (mut framed, outcome) = result?;
     grpc::frame(&mut framed);
@@ -83,17 +97,18 @@ async fn decide(
     handler: &Handler,
     message: &Bytes,
     deadline: Deadline,
+    peer: Option<SocketAddr>,
     arena: &Bump,
 ) -> Result<(Vec<u8>, Check), Failed> {
     let check = CheckRequest::decode(message, arena)
         .map_err(|error| Failed::new(Status::invalid_argument(error.to_string())))?;
     let shared = &handler.shared;
     let (settings, now) = (&shared.ext_authz, shared.clock.now());
-    let asked = Asked::of(&check);
+    let asked = Asked::of(&check, peer);
     let decided = if let Some(path) = &settings.path {
         let limits = (shared.limits.input_depth, shared.limits.rego_result_bytes);
         let worker = &mut handler.worker.borrow_mut();
-        decide_by_rego(worker, settings, path, (&check, now), limits)
+        decide_by_rego(worker, settings, path, (&check, &asked, now), limits)
             .map(|decided| by_rego(&decided, settings.append, settings.dry_run))
     } else {
         match asked.identify(&handler.callers, now).await {
@@ -121,11 +136,11 @@ fn buffer() -> Vec<u8> {
     out
 }
 
-const fn outcome(allowed: bool) -> Check {
+const fn outcome(allowed: bool, status: u16) -> Check {
     if allowed {
         Check::Allowed
     } else {
-        Check::Denied
+        Check::Denied(status)
     }
 }
 
@@ -200,7 +215,7 @@ fn by_rules(decided: &Decided<'_, '_>, age: Option<u64>, dry_run: bool) -> (Vec<
             metadata.texts("variants", variants);
         }
     });
-    (out, outcome(access.access.allowed))
+    (out, outcome(access.access.allowed, access.status))
 }
 
 /// Members of the metadata that no policy can set.
@@ -284,7 +299,7 @@ fn by_rego(decided: &DecidedByRego, append: Append, dry_run: bool) -> (Vec<u8>, 
         }
         identity(metadata, decided.decision_id, &decided.revision);
     });
-    (out, outcome(decision.allowed))
+    (out, outcome(decision.allowed, decision.status))
 }
 
 /// What is answered where no policy decided.
@@ -321,7 +336,7 @@ fn refused(
                 }
                 denied.body(&text);
             });
-            Ok((out, Check::Denied))
+            Ok((out, Check::Denied(status)))
         }
         Refusal::Failed { code, text } => Err(Failed {
             status: Status::new(grpc_code(code), text),

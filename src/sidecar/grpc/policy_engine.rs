@@ -19,6 +19,7 @@ use crate::decide::{Origin, Question};
 use crate::engine::DuplicateMembers;
 use crate::identity::Claims;
 use crate::model;
+use crate::server::Door;
 use crate::server::grpc::{self, Body, Call, Deadline, Limits, Method, unimplemented};
 use crate::sidecar::caller::Credentials;
 
@@ -39,6 +40,7 @@ struct Asked<'h> {
     message: Bytes,
     now: model::Timestamp,
     claims: Option<Arc<Claims>>,
+    door: &'h Door,
 }
 
 impl Asked<'_> {
@@ -53,10 +55,11 @@ impl Asked<'_> {
                 path: self.method,
                 request_id: header(&self.headers, "x-request-id"),
                 traceparent: header(&self.headers, "traceparent"),
-                subject: self
-                    .claims
-                    .as_ref()
-                    .map_or("", |claims| claims.subject.as_str()),
+                peer: self.door.peer,
+                subject: match &self.claims {
+                    Some(claims) => claims.subject.as_str(),
+                    None => self.door.peer_id.as_deref().unwrap_or_default(),
+                },
                 ..Origin::UNKNOWN
             },
         }
@@ -64,7 +67,11 @@ impl Asked<'_> {
 }
 
 /// Answers a call of the service.
-pub(super) async fn answer(handler: &Handler, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(
+    handler: &Handler,
+    request: Request<Incoming>,
+    door: &Door,
+) -> Response<Body> {
     let calls = &handler.shared.grpc.calls;
     let Some(name) = policy_engine::method(request.uri().path()) else {
         let refused = unimplemented(request.uri().path());
@@ -72,7 +79,7 @@ pub(super) async fn answer(handler: &Handler, request: Request<Incoming>) -> Res
     };
     let call = calls.start(Method::unary(SERVICE, name));
     let id = request_id(request.headers());
-    let mut response = serve(handler, &call, name, request)
+    let mut response = serve(handler, &call, name, request, door)
         .await
         .unwrap_or_else(Status::into_http);
     response.headers_mut().insert(REQUEST_ID, id);
@@ -84,6 +91,7 @@ async fn serve(
     call: &Call,
     name: &'static str,
     request: Request<Incoming>,
+    door: &Door,
 ) -> Result<Response<Body>, Status> {
     let path = request.uri().path().to_owned();
     let (head, body) = request.into_parts();
@@ -120,8 +128,10 @@ async fn serve(
         message,
         now,
         claims,
+        door,
         headers: head.headers.clone(),
     };
+    handler.reach(&asked.headers, deadline).await?;
     deadline.check()?;
     let reply = match name {
         "ValidateService" => decide::validate(&asked)?,

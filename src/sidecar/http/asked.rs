@@ -3,17 +3,15 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::api::ErrorCode;
-use crate::model::Revision;
 use crate::server::guard::{Guard, Refusal};
 use crate::sidecar::caller::{self, Credentials};
+use crate::sidecar::revision::{self, MIN_REVISION, Wanted};
 
 use super::error::Failure;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A longer request id is replaced: it is echoed and logged.
 pub(super) const MAX_REQUEST_ID: usize = 256;
-/// Seconds that a request may ask to wait.
-const MAX_WAIT: u64 = 30;
 
 /// The headers of one request.
 #[derive(Debug, Default)]
@@ -32,14 +30,6 @@ pub(super) struct Asked<'a> {
     refusal: Option<Refusal>,
 }
 
-/// From which revision on a request wants to be answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub number: u64,
-    /// Seconds it will wait for it.
-    pub wait: u64,
-}
-
 impl<'a> Asked<'a> {
     /// Reads them; what is wrong with them is told by [`Self::check_guard`] and [`Self::check_once`].
     pub(super) fn read(headers: &'a HeaderMap, guard: &Guard<'_>) -> Self {
@@ -53,7 +43,7 @@ impl<'a> Asked<'a> {
                 "content-type" => asked.content_type.replace(value).is_some(),
                 "authorization" => asked.authorization.replace(value.as_bytes()).is_some(),
                 caller::TENANT => asked.tenant.replace(value.as_bytes()).is_some(),
-                "x-lictor-min-revision" => asked.min_revision.replace(value).is_some(),
+                MIN_REVISION => asked.min_revision.replace(value).is_some(),
                 "x-request-id" => {
                     let fits = (1..=MAX_REQUEST_ID).contains(&value.len());
                     asked.request_id = asked.request_id.or(fits.then_some(value));
@@ -64,7 +54,7 @@ impl<'a> Asked<'a> {
                     false
                 }
                 "prefer" => {
-                    asked.wait = wait(value).unwrap_or(asked.wait);
+                    asked.wait = revision::wait(value).unwrap_or(asked.wait);
                     false
                 }
                 "origin" => {
@@ -124,46 +114,13 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// The revision asked for: a number, or a whole revision.
+    /// The revision asked for.
     pub(super) fn wanted_revision(&self) -> Result<Option<Wanted>, Failure> {
-        let Some(value) = self.min_revision else {
-            return Ok(None);
-        };
-        let text = value.to_str().unwrap_or_default();
-        let number = text
-            .parse::<i64>()
-            .ok()
-            .and_then(|number| u64::try_from(number).ok())
-            .or_else(|| {
-                text.parse::<Revision>()
-                    .ok()
-                    .map(|revision| revision.number)
-            });
-        match number {
-            Some(number) => Ok(Some(Wanted {
-                number,
-                wait: self.wait.min(MAX_WAIT),
-            })),
-            None => Err(Failure::new(
-                ErrorCode::InvalidRequest,
-                "`x-lictor-min-revision` must be a number or a revision",
-            )),
-        }
+        let wanted = self
+            .min_revision
+            .map(|value| Wanted::parse(value, self.wait));
+        Ok(wanted.transpose()?)
     }
-}
-
-fn wait(prefer: &HeaderValue) -> Option<u64> {
-    prefer
-        .to_str()
-        .ok()?
-        .split([',', ';'])
-        .find_map(|preference| {
-            let (name, value) = preference.split_once('=')?;
-            let value = value.trim().trim_matches('"');
-            name.trim()
-                .eq_ignore_ascii_case("wait")
-                .then(|| value.parse().ok())?
-        })
 }
 
 #[cfg(test)]
@@ -197,28 +154,6 @@ mod tests {
             assert_eq!(asked.check_content_type().is_ok(), expected, "{value}");
         }
         assert!(Asked::default().check_content_type().is_err());
-    }
-
-    #[test]
-    fn a_revision_is_asked_for_in_both_forms() {
-        for (value, prefer, expected) in [
-            ("7", "wait=3", Some(Wanted { number: 7, wait: 3 })),
-            (
-                "7-0123456789ab",
-                "respond-async, wait=90",
-                Some(Wanted {
-                    number: 7,
-                    wait: 30,
-                }),
-            ),
-            ("7", "waiting=3", Some(Wanted { number: 7, wait: 0 })),
-            ("-7", "", None),
-            ("seven", "", None),
-        ] {
-            let headers = headers(&[("x-lictor-min-revision", value), ("prefer", prefer)]);
-            let wanted = Asked::read(&headers, &GUARD).wanted_revision();
-            assert_eq!(wanted.ok().flatten(), expected, "{value}");
-        }
     }
 
     #[test]

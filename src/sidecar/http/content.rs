@@ -10,11 +10,12 @@ use crate::model::PolicyId;
 use crate::server::Door;
 use crate::server::body::Body;
 
+use super::Handler;
 use super::asked::Asked;
 use super::error::Failure;
 use super::reply::{Rare, Reply};
-use super::{Handler, revision};
 use crate::sidecar::metrics::Route;
+use crate::sidecar::revision;
 
 pub(super) async fn answer(
     handler: &Handler,
@@ -48,7 +49,7 @@ async fn prepare(handler: &Handler, head: &Parts, door: &Door) -> Result<(), Fai
     let now = handler.shared.clock.now();
     handler.callers.identify(asked.credentials(), now).await?;
     match asked.wanted_revision()? {
-        Some(wanted) => revision::reach(&handler.shared, wanted).await,
+        Some(wanted) => Ok(revision::reach(&handler.shared, wanted).await?),
         None => Ok(()),
     }
 }

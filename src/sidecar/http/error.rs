@@ -10,6 +10,7 @@ use crate::engine::{EvaluateError, RegoErrorKind};
 use crate::server::body::BodyError;
 use crate::server::guard::Refusal;
 use crate::sidecar::caller::CallerError;
+use crate::sidecar::revision::RevisionError;
 
 use super::reply::{JSON, Rare, Reply};
 
@@ -109,6 +110,14 @@ impl Failure {
             | ErrorCode::Internal => Some(self.problem.code.as_str()),
             _ => None,
         }
+    }
+}
+
+impl From<RevisionError> for Failure {
+    fn from(error: RevisionError) -> Self {
+        let mut failure = Self::new(error.code(), error.to_string());
+        failure.revision = error.active().map(str::to_owned);
+        failure
     }
 }
 

@@ -13,11 +13,12 @@ use hyper::body::Incoming;
 use crate::api::ErrorCode;
 use crate::api::ext_authz::{CheckRequest, readable};
 use crate::api::{PROBLEM_JSON, Problem};
+use crate::server::Door;
 use crate::server::body::{self, Body, BodyError};
 use crate::sidecar::ext_authz::{
     Asked, Decided, DecidedByRego, FAILED_OPEN, Forward, Refusal, decide_by_rego,
 };
-use crate::sidecar::metrics::Check;
+use crate::sidecar::metrics::{Check, Mode};
 
 use super::Handler;
 
@@ -30,7 +31,11 @@ const REVISION: HeaderName = HeaderName::from_static("x-lictor-revision");
 const BUNDLE_AGE: HeaderName = HeaderName::from_static("x-lictor-bundle-age");
 
 /// Answers a check.
-pub(super) async fn answer(handler: &Handler, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(
+    handler: &Handler,
+    request: Request<Incoming>,
+    door: &Door,
+) -> Response<Body> {
     let started = Instant::now();
     let checks = &handler.shared.metrics.checks;
     let arena = Bump::new();
@@ -61,37 +66,39 @@ pub(super) async fn answer(handler: &Handler, request: Request<Incoming>) -> Res
         Ok(body) => {
             check.http.size = body.len() as i64;
             check.http.raw_body = body;
-            decide(handler, &check, &arena).await
+            decide(handler, &check, door, &arena).await
         }
         Err(error) => Err(unread(*error)),
     };
     let (response, outcome) = match decided {
         Ok((answer, allowed)) => {
+            let response = answer.finish();
             let outcome = if allowed {
                 Check::Allowed
             } else {
-                Check::Denied
+                Check::Denied(response.status().as_u16())
             };
-            (answer.finish(), outcome)
+            (response, outcome)
         }
-        Err(refusal) => refused(handler, &Asked::of(&check), refusal),
+        Err(refusal) => refused(handler, &Asked::of(&check, door.peer), refusal),
     };
-    checks.checked(outcome, started.elapsed());
+    checks.checked(Mode::Http, outcome, started.elapsed());
     response
 }
 
 async fn decide<'a>(
     handler: &Handler,
     check: &'a CheckRequest<'a>,
+    door: &Door,
     arena: &'a Bump,
 ) -> Result<(Answer, bool), Refusal> {
     let shared = &handler.shared;
     let (settings, now) = (&shared.ext_authz, shared.clock.now());
-    let asked = Asked::of(check);
+    let asked = Asked::of(check, door.peer);
     if let Some(path) = &settings.path {
         let limits = (shared.limits.input_depth, shared.limits.rego_result_bytes);
         let worker = &mut handler.worker.borrow_mut();
-        let decided = decide_by_rego(worker, settings, path, (check, now), limits)?;
+        let decided = decide_by_rego(worker, settings, path, (check, &asked, now), limits)?;
         let allowed = decided.decision.allowed;
         return by_rego(&decided, settings.dry_run).map(|answer| (answer, allowed));
     }
@@ -303,7 +310,7 @@ fn refused(handler: &Handler, asked: &Asked<'_>, refusal: Refusal) -> (Response<
                 answer.header(WWW_AUTHENTICATE.as_str(), "Bearer");
             }
             answer.body(&text);
-            return (answer.finish(), Check::Denied);
+            return (answer.finish(), Check::Denied(status));
         }
         Refusal::Failed { code, text } => {
             checks.failed(code.as_str());

@@ -1,8 +1,8 @@
-//! What is counted of Envoy's checks, both doors together.
+//! What is counted of Envoy's checks, by the mode in which it asks.
 
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Registry};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Registry};
 
 use super::{add, counters};
 
@@ -12,52 +12,63 @@ const BUCKETS: &[f64] = &[
     0.05, 0.1, 0.2, 1.0,
 ];
 
+/// How Envoy asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Grpc,
+    Http,
+}
+
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
     Allowed,
-    Denied,
+    /// With the status that the client gets.
+    Denied(u16),
     /// No decision: Envoy's failure mode applies.
     Error,
     FailedOpen,
 }
 
-impl Check {
-    const ALL: [(Self, &'static str); 4] = [
-        (Self::Allowed, "allowed"),
-        (Self::Denied, "denied"),
-        (Self::Error, "error"),
-        (Self::FailedOpen, "failed_open"),
-    ];
-}
-
 /// The counters.
 #[derive(Debug)]
 pub struct Checks {
-    outcomes: [IntCounter; 4],
-    duration: Histogram,
+    outcomes: IntCounterVec,
+    /// By mode: what nearly every check counts, found without a look-up.
+    allowed: [IntCounter; 2],
+    denied: [IntCounter; 2],
+    duration: [Histogram; 2],
     errors: IntCounterVec,
 }
 
 impl Checks {
     pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
+        const MODES: [&str; 2] = ["grpc", "http"];
         let outcomes = counters(
             registry,
             "lictor_ext_authz_checks_total",
-            "Envoy's checks by outcome.",
-            &["outcome"],
+            "Envoy's checks by mode, outcome and the status that a denied client gets.",
+            &["mode", "outcome", "code"],
         )?;
-        let duration = Histogram::with_opts(
+        let durations = HistogramVec::new(
             HistogramOpts::new(
                 "lictor_ext_authz_check_duration_seconds",
                 "Time of a check, from its head to its answer.",
             )
             .buckets(BUCKETS.to_vec()),
+            &["mode"],
         )?;
-        add(registry, &duration)?;
+        add(registry, &durations)?;
+        for mode in MODES {
+            for outcome in ["error", "failed_open"] {
+                outcomes.with_label_values(&[mode, outcome, ""]);
+            }
+        }
         Ok(Self {
-            outcomes: Check::ALL.map(|(_, word)| outcomes.with_label_values(&[word])),
-            duration,
+            allowed: MODES.map(|mode| outcomes.with_label_values(&[mode, "allowed", ""])),
+            denied: MODES.map(|mode| outcomes.with_label_values(&[mode, "denied", "403"])),
+            duration: MODES.map(|mode| durations.with_label_values(&[mode])),
+            outcomes,
             errors: counters(
                 registry,
                 "lictor_ext_authz_errors_total",
@@ -68,11 +79,31 @@ impl Checks {
     }
 
     /// A check was answered.
-    pub fn checked(&self, check: Check, took: Duration) {
-        if let Some(counter) = self.outcomes.get(check as usize) {
-            counter.inc();
+    pub fn checked(&self, mode: Mode, check: Check, took: Duration) {
+        let (index, word) = match mode {
+            Mode::Grpc => (0, "grpc"),
+            Mode::Http => (1, "http"),
+        };
+        let count = |outcome, code: &str| {
+            self.outcomes
+                .with_label_values(&[word, outcome, code])
+                .inc();
+        };
+        let common = match check {
+            Check::Allowed => self.allowed.get(index),
+            Check::Denied(403) => self.denied.get(index),
+            _ => None,
+        };
+        match (common, check) {
+            (Some(counter), _) => counter.inc(),
+            (None, Check::Denied(status)) => count("denied", itoa::Buffer::new().format(status)),
+            (None, Check::Error) => count("error", ""),
+            (None, Check::FailedOpen) => count("failed_open", ""),
+            (None, Check::Allowed) => count("allowed", ""),
         }
-        self.duration.observe(took.as_secs_f64());
+        if let Some(duration) = self.duration.get(index) {
+            duration.observe(took.as_secs_f64());
+        }
     }
 
     /// No policy decided. Reasons are a closed set.

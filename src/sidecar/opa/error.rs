@@ -7,6 +7,7 @@ use crate::decide::DecideError;
 use crate::engine::{EvaluateError, RegoError, RegoErrorKind};
 use crate::server::body::BodyError;
 use crate::sidecar::caller::CallerError;
+use crate::sidecar::revision::RevisionError;
 
 /// A request that is answered with an error.
 #[derive(Debug)]
@@ -118,6 +119,18 @@ impl From<CallerError> for Failure {
         let status =
             StatusCode::from_u16(error.code().status()).unwrap_or(StatusCode::UNAUTHORIZED);
         Self::new(status, Code::Unauthorized, error.to_string())
+    }
+}
+
+impl From<RevisionError> for Failure {
+    fn from(error: RevisionError) -> Self {
+        let status = StatusCode::from_u16(error.code().status()).unwrap_or(StatusCode::CONFLICT);
+        let code = match error {
+            RevisionError::Twice | RevisionError::Invalid => Code::InvalidParameter,
+            RevisionError::Busy => Code::InternalError,
+            RevisionError::NotReached { .. } => Code::RevisionNotReached,
+        };
+        Self::new(status, code, error.to_string())
     }
 }
 

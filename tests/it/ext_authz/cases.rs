@@ -1,6 +1,9 @@
 //! The cases of `tests/cases/ext_authz/`.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lictor::policy::{self, Format};
+use prost::Message as _;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -32,6 +35,7 @@ struct Case {
     r#type: Option<String>,
     body: Option<String>,
     raw_body: Option<String>,
+    raw_base64: Option<String>,
     /// The headers come as `header_map`.
     raw_headers: bool,
     principal: Option<String>,
@@ -51,11 +55,19 @@ struct Case {
 
 impl Case {
     fn method(&self) -> &'static str {
-        if self.body.is_some() || self.raw_body.is_some() {
+        if self.body.is_some() || self.raw_body().is_some() {
             "POST"
         } else {
             "GET"
         }
+    }
+
+    fn raw_body(&self) -> Option<Vec<u8>> {
+        let decoded = self.raw_base64.as_ref().map(|text| STANDARD.decode(text));
+        let plain = self.raw_body.as_ref();
+        decoded
+            .map(Result::unwrap)
+            .or_else(|| plain.map(|text| text.clone().into_bytes()))
     }
 
     fn headers(&self) -> Vec<(String, String)> {
@@ -82,7 +94,7 @@ impl Case {
         let mut request = request(self.method(), self.path(), &headers);
         let inner = http(&mut request);
         inner.body = self.body.clone().unwrap_or_default();
-        inner.raw_body = self.raw_body.clone().unwrap_or_default().into();
+        inner.raw_body = self.raw_body().unwrap_or_default();
         if self.raw_headers {
             inner.headers.clear();
             let headers = headers.into_iter().map(|(key, value)| core::HeaderValue {
@@ -228,7 +240,8 @@ fn over_http(case: &Case, sidecar: &Sidecar) -> Option<String> {
         .filter(|(name, _)| name != "content-length")
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
-    let body = case.body.clone().or(case.raw_body.clone());
+    let text = case.body.clone().map(String::into_bytes);
+    let body = text.or_else(|| case.raw_body());
     let path = format!("/authz{}", case.path());
     let answer = sidecar
         .http()
@@ -265,6 +278,13 @@ fn over_http(case: &Case, sidecar: &Sidecar) -> Option<String> {
     missing.next().map(|name| format!("{name} of {removed}"))
 }
 
+/// What `protoc --descriptor_set_out --include_imports` makes of `books.proto`.
+pub(super) fn descriptors() -> Vec<u8> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/ext_authz");
+    let files = protox::compile(["books.proto"], [folder]).unwrap();
+    files.encode_to_vec()
+}
+
 #[test]
 fn every_decision_is_the_one_that_opas_plugin_gives() {
     let json = policy::to_json("cases.yaml", CASES.as_bytes(), Format::Yaml).unwrap();
@@ -273,7 +293,12 @@ fn every_decision_is_the_one_that_opas_plugin_gives() {
     let mut asked = 0;
     for group in &groups {
         let pod = Pod::new();
-        pod.configure(&json!({"ext_authz": group.ext_authz}));
+        pod.put_at("books.pb", &descriptors());
+        let mut config = group.ext_authz.clone();
+        if config.get("proto_descriptor").is_some() {
+            config["proto_descriptor"] = pod.path("books.pb").display().to_string().into();
+        }
+        pod.configure(&json!({"ext_authz": config}));
         let files = [("envoy/authz.rego", REGO)];
         pod.put(&bundle_of(1, Vec::new(), &files, &[&signing_key()]));
         let mut sidecar = pod.start();

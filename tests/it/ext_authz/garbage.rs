@@ -88,7 +88,7 @@ fn messages_that_are_none_are_invalid_arguments() {
     assert!(decides(&mut grpc));
     let refused = "lictor_ext_authz_errors_total{reason=\"invalid_request\"}";
     assert!(sidecar.metric(refused).unwrap() > 5.0);
-    let allowed = "lictor_ext_authz_checks_total{outcome=\"allowed\"}";
+    let allowed = "lictor_ext_authz_checks_total{code=\"\",mode=\"grpc\",outcome=\"allowed\"}";
     assert_eq!(sidecar.metric(allowed), Some(2.0));
 }
 

@@ -2,86 +2,21 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 use serde_json::json;
 
-use crate::support::pod::Pod;
+use crate::support::tls::{Authority, Shown, put_pair};
 
 use super::decisions::POLICIES;
 use super::{pod, publish};
 
-/// A certificate authority.
-struct Authority {
-    pem: String,
-    der: CertificateDer<'static>,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-/// A certificate and its key.
-struct Shown {
-    pem: String,
-    key_pem: String,
-    der: CertificateDer<'static>,
-    key: Vec<u8>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        Self {
-            pem: certificate.pem(),
-            der: certificate.der().clone(),
-            issuer: Issuer::new(params, key),
-        }
-    }
-
-    fn issue(&self, names: &[&str]) -> Shown {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        for name in names {
-            params.subject_alt_names.push(if name.contains("://") {
-                SanType::URI((*name).try_into().unwrap())
-            } else {
-                SanType::DnsName((*name).try_into().unwrap())
-            });
-        }
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Shown {
-            pem: certificate.pem(),
-            key_pem: key.serialize_pem(),
-            der: certificate.der().clone(),
-            key: key.serialize_der(),
-        }
-    }
-}
-
 /// The status line of a validation over TLS, or what kept it from being answered.
 fn ask(address: SocketAddr, trusted: &Authority, shown: Option<&Shown>) -> Result<String, String> {
-    let mut roots = RootCertStore::empty();
-    roots.add(trusted.der.clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots);
-    let config = match shown {
-        None => builder.with_no_client_auth(),
-        Some(shown) => {
-            let key = PrivateKeyDer::Pkcs8(shown.key.clone().into());
-            builder
-                .with_client_auth_cert(vec![shown.der.clone()], key)
-                .unwrap()
-        }
-    };
+    let config = trusted.client(shown);
     let name = ServerName::try_from("localhost").unwrap();
     let connection = ClientConnection::new(Arc::new(config), name).unwrap();
     let socket = TcpStream::connect(address).unwrap();
@@ -106,13 +41,6 @@ fn ask(address: SocketAddr, trusted: &Authority, shown: Option<&Shown>) -> Resul
 }
 
 const ANSWERED: &str = "HTTP/1.1 200 OK";
-
-fn put_pair(pod: &Pod, shown: &Shown) {
-    pod.put_at("key.pem", shown.key_pem.as_bytes());
-    let mode = std::fs::Permissions::from_mode(0o600);
-    std::fs::set_permissions(pod.path("key.pem"), mode).unwrap();
-    pod.put_at("cert.pem", shown.pem.as_bytes());
-}
 
 fn until(what: &str, state: impl Fn() -> bool) {
     let end = Instant::now() + Duration::from_secs(20);

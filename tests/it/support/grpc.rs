@@ -57,6 +57,20 @@ impl Grpc {
         Self::over(runtime, TokioIo::new(stream))
     }
 
+    /// Connects over TLS. A server that does not like the client's certificate may say so with the first call only.
+    pub fn tls(address: SocketAddr, mut config: rustls::ClientConfig) -> Result<Self, String> {
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let runtime = runtime();
+        let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+        let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+        let stream = runtime.block_on(async {
+            let stream = tokio::net::TcpStream::connect(address).await?;
+            connector.connect(name, stream).await
+        });
+        let stream = stream.map_err(|error| error.to_string())?;
+        Ok(Self::over(runtime, TokioIo::new(stream)))
+    }
+
     fn over<S>(runtime: Runtime, stream: S) -> Self
     where
         S: Read + Write + Unpin + Send + 'static,
@@ -80,9 +94,20 @@ impl Grpc {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Ended {
+        self.try_call("localhost", path, headers, body).unwrap()
+    }
+
+    /// The same under any authority; an error when the connection breaks.
+    pub fn try_call(
+        &mut self,
+        authority: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Ended, hyper::Error> {
         let mut request = hyper::Request::builder()
             .method("POST")
-            .uri(format!("http://sidecar{path}"))
+            .uri(format!("http://{authority}{path}"))
             .header("te", "trailers");
         if !headers.iter().any(|(name, _)| *name == "content-type") {
             request = request.header("content-type", "application/grpc");
@@ -104,9 +129,8 @@ impl Grpc {
             };
             let (status, headers, trailers, body) = tokio::time::timeout(PATIENCE, whole)
                 .await
-                .expect("no answer in time")
-                .unwrap();
-            ended(status.as_u16(), headers, trailers, &body)
+                .expect("no answer in time")?;
+            Ok(ended(status.as_u16(), headers, trailers, &body))
         })
     }
 }

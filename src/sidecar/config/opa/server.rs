@@ -1,4 +1,4 @@
-//! `server`: limits and compression of the API; and the Envoy plugin's section.
+//! `server`: limits and compression of the API.
 
 use std::fmt::Write as _;
 
@@ -120,35 +120,4 @@ pub struct Prom {
 #[serde(default)]
 pub struct Buckets {
     pub buckets: Vec<f64>,
-}
-
-/// `plugins.envoy_ext_authz_grpc`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "kebab-case")]
-pub struct EnvoyPlugin {
-    /// `:9191`, `grpc://host:port`, `unix://path`.
-    pub addr: String,
-    /// Path of the decision under `data`.
-    pub path: String,
-    pub dry_run: bool,
-    pub enable_reflection: bool,
-    pub enable_performance_metrics: bool,
-    pub skip_request_body_parse: bool,
-    pub grpc_max_recv_msg_size: usize,
-    pub grpc_max_send_msg_size: usize,
-}
-
-impl Default for EnvoyPlugin {
-    fn default() -> Self {
-        Self {
-            addr: ":9191".to_owned(),
-            path: "envoy/authz/allow".to_owned(),
-            dry_run: false,
-            enable_reflection: false,
-            enable_performance_metrics: false,
-            skip_request_body_parse: false,
-            grpc_max_recv_msg_size: 4_194_304,
-            grpc_max_send_msg_size: 2_147_483_647,
-        }
-    }
 }

@@ -43,7 +43,6 @@ const NO_TRACING: Support = Warned("spans are configured in our own configuratio
 const NO_PLUGIN: Support = Refused("plugins cannot be loaded into this program");
 const NO_DISK: Support =
     Warned("data lives in memory; the last known good bundles are kept in `cache.dir`");
-const IN_OURS: Support = Warned("the listener for Envoy is configured in our own configuration");
 
 /// Every key.
 pub const KEYS: &[OptionRow] = &[
@@ -208,7 +207,29 @@ pub const KEYS: &[OptionRow] = &[
     row("distributed_tracing.**", NO_TRACING),
     row("metrics_export.**", NO_TRACING),
     row("storage.**", NO_DISK),
-    row("plugins.envoy_ext_authz_grpc.**", IN_OURS),
+    row(
+        "plugins.envoy_ext_authz_grpc.addr",
+        Different("loopback where it names no host; no abstract sockets"),
+    ),
+    row("plugins.envoy_ext_authz_grpc.path", Same),
+    row("plugins.envoy_ext_authz_grpc.query", Same),
+    row("plugins.envoy_ext_authz_grpc.dry-run", Same),
+    row("plugins.envoy_ext_authz_grpc.enable-reflection", Same),
+    row("plugins.envoy_ext_authz_grpc.skip-request-body-parse", Same),
+    row("plugins.envoy_ext_authz_grpc.proto-descriptor", Same),
+    row("plugins.envoy_ext_authz_grpc.grpc-max-recv-msg-size", Same),
+    row(
+        "plugins.envoy_ext_authz_grpc.grpc-max-send-msg-size",
+        Warned("answers are as large as what policies make of `limits.rego_result_bytes`"),
+    ),
+    row(
+        "plugins.envoy_ext_authz_grpc.enable-performance-metrics",
+        Warned("checks are always measured, under names of our own"),
+    ),
+    row(
+        "plugins.envoy_ext_authz_grpc.grpc-request-duration-seconds-buckets",
+        Warned("the buckets of our histograms are fixed"),
+    ),
     row("plugins.*.**", NO_PLUGIN),
 ];
 
@@ -253,8 +274,15 @@ fn key<'v>(value: &'v Value, path: &mut Vec<&'v str>, found: &mut Found) {
         return;
     }
     let named = path.join(".");
+    // What is said of a section by its name counts more than what is said of any.
+    if KEYS.iter().any(|row| is_literally_below(row.path, path)) {
+        return walk(value, path, found);
+    }
+    let parents = path.get(..path.len().saturating_sub(1)).unwrap_or_default();
+    let by_name = KEYS.iter().any(|row| is_literally_below(row.path, parents));
     match KEYS
         .iter()
+        .filter(|row| !by_name || is_literally_below(row.path, parents))
         .find(|row| is_at(row.path, path))
         .map(|row| row.support)
     {
@@ -288,6 +316,13 @@ fn is_below(row: &str, path: &[&str]) -> bool {
             .next()
             .is_some_and(|pattern| pattern == "*" || pattern == *step)
     }) && patterns.next().is_some()
+}
+
+/// Whether a row lies below this path and names each of its steps.
+fn is_literally_below(row: &str, path: &[&str]) -> bool {
+    let mut patterns = row.split('.');
+    path.iter().all(|step| patterns.next() == Some(*step))
+        && patterns.next().is_some_and(|next| next != "**")
 }
 
 fn unknown(named: &str, path: &[&str]) -> String {

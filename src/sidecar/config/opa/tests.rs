@@ -35,7 +35,7 @@ server:
   decoding: {max_length: 10, gzip: {max_length: 20}}
   metrics: {prom: {http_request_duration_seconds: {buckets: [0.1, 1]}}}
 plugins:
-  envoy_ext_authz_grpc: {addr: ":9191", path: envoy/authz/allow, dry-run: true}
+  envoy_ext_authz_grpc: {addr: ":9192", path: envoy/authz/allow, dry-run: true}
 "#;
 
 #[test]

@@ -1,0 +1,83 @@
+//! Bodies of gRPC calls, read by the descriptors that the operator gives: what OPA's Envoy plugin makes of them.
+
+use std::path::Path;
+
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
+
+use crate::api::protobuf::message_json;
+
+use super::input::{Body, Unparsable};
+
+/// Bytes of a file of descriptors.
+const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
+/// In front of every message: whether it is compressed, and its length.
+const PREFIX: usize = 5;
+
+/// The services whose calls can be read: a `FileDescriptorSet`, as `protoc --descriptor_set_out --include_imports`
+/// writes it.
+#[derive(Clone, Debug)]
+pub(super) struct Descriptors(DescriptorPool);
+
+impl Descriptors {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub(super) fn read(path: &Path) -> Result<Self, String> {
+        let size = std::fs::metadata(path)
+            .map_err(|error| error.to_string())?
+            .len();
+        if size > MAX_FILE_BYTES {
+            return Err(format!("it is larger than {MAX_FILE_BYTES} bytes"));
+        }
+        let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+        let pool = DescriptorPool::decode(bytes.as_slice()).map_err(|error| error.to_string())?;
+        if pool.services().len() == 0 {
+            return Err("it describes no service".to_owned());
+        }
+        Ok(Self(pool))
+    }
+
+    /// The first message of a call of `/service/method`; `path` has its leading slashes trimmed.
+    pub(super) fn body(&self, path: &str, bytes: &[u8]) -> Result<Body<'static>, Unparsable> {
+        let Some((service, method)) = path
+            .split_once('/')
+            .filter(|(_, method)| !method.contains('/'))
+        else {
+            return Err(Unparsable("invalid parsed path".to_owned()));
+        };
+        let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX>() else {
+            return Err(Unparsable("less than 5 bytes".to_owned()));
+        };
+        let [compressed, length @ ..] = *prefix;
+        if compressed != 0 {
+            return Ok(Body::Absent);
+        }
+        let length = u32::from_be_bytes(length);
+        let Some(message) = usize::try_from(length)
+            .ok()
+            .and_then(|length| rest.get(..length))
+        else {
+            return Ok(Body::Truncated);
+        };
+        let Some(descriptor) = self.request(service, method) else {
+            return Ok(Body::Absent);
+        };
+        let unreadable = |error: String| Unparsable(format!("invalid gRPC body: {error}"));
+        let message = DynamicMessage::decode(descriptor, message)
+            .map_err(|error| unreadable(error.to_string()))?;
+        let mut out = Vec::new();
+        message_json(&mut out, &message).map_err(|error| unreadable(error.to_string()))?;
+        Ok(Body::Json(out.into()))
+    }
+
+    /// What a method takes; None where it is not known, or takes a stream.
+    fn request(&self, service: &str, method: &str) -> Option<MessageDescriptor> {
+        let service = self.0.get_service_by_name(service)?;
+        let method = service
+            .methods()
+            .find(|candidate| candidate.name() == method)?;
+        (!method.is_client_streaming()).then(|| method.input())
+    }
+}
