@@ -10,11 +10,14 @@ pub mod cache;
 pub mod caller;
 pub mod clock;
 pub mod config;
+mod credentials;
 mod decision_log;
+mod discovery;
 pub mod ext_authz;
 pub mod forward;
 mod grpc;
 mod http;
+mod management;
 mod metrics;
 mod opa;
 mod revision;
@@ -25,12 +28,13 @@ mod spans;
 pub mod status;
 mod threads;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prometheus::Registry;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::api::policy_engine;
@@ -44,12 +48,14 @@ use crate::server::{
 use crate::snapshot;
 use crate::spans::Exporting;
 
-use activation::{Activator, StartError};
+use activation::{Activator, Running, StartError};
 use admin::Admin;
 use caller::Callers;
 use clock::Clock;
 use config::{Address, Config, ConfigError, FailOpen, Loaded};
+use discovery::{Discovery, Plane};
 use forward::{Forwarder, SetupError};
+use management::{Live, Management, Reporter};
 use metrics::Metrics;
 use shared::Shared;
 use threads::{Doors, Listening};
@@ -111,8 +117,9 @@ pub struct Sidecar {
     opa: Arc<opa::Api>,
     health: Health,
     admin: Arc<Admin>,
-    activator: Arc<Activator>,
-    log_writer: Option<decision_log::Writer>,
+    plane: Plane,
+    discovery: Option<Discovery>,
+    reporter: Reporter,
     exporting: Option<Exporting>,
     readiness: Readiness,
     drain: Drain,
@@ -129,7 +136,7 @@ impl Sidecar {
     /// Whatever keeps the sidecar from starting, with what to do.
     pub fn build(loaded: &Loaded, handle: &Handle) -> Result<Self, BuildError> {
         let config = &loaded.config;
-        config.check()?;
+        loaded.check()?;
         let http = bind(&config.http_addresses()?)?;
         let grpc = bind(&config.grpc_addresses()?)?;
         let admin_listeners = bind(&config.admin_addresses()?)?;
@@ -167,12 +174,20 @@ impl Sidecar {
         }
         let callers = Arc::new(Callers::new(config.tenant_id()?, verifier));
         let (drain, draining) = drain();
+        let discovery = discovery(loaded, &activator, &clock, handle)?;
         let (log, log_writer) = decision_log::Writer::start(
             settings::decision_log(config, loaded.opa.as_deref())?,
-            &reader,
-            config.limits.decision(),
+            match discovery {
+                Some(_) => decision_log::Idle::Waits,
+                None => decision_log::Idle::Absent,
+            },
             &registry,
-            handle,
+            decision_log::With {
+                reader: reader.clone(),
+                limits: config.limits.decision(),
+                status: activator.status(),
+                handle: handle.clone(),
+            },
         )?
         .unzip();
         let shared = Arc::new(Shared {
@@ -194,7 +209,15 @@ impl Sidecar {
             spans,
             decision_log: log,
         });
-        let opa = opa::Api::new(config.opa.clone(), loaded.opa.clone(), &registry)?;
+        let management = Arc::new(Management::new(
+            Live::new(config, loaded.opa.clone()),
+            activator.status(),
+            reader.clone(),
+            registry.clone(),
+        ));
+        let opa = opa::Api::new(Arc::clone(&management))?;
+        let (reports, told) = watch::channel(Arc::new(settings::status(loaded.opa.as_deref())?));
+        let reporter = Reporter::new(Arc::clone(&management), clock.clone(), handle.clone(), told);
         let connections = Connections::new(config.limits.connections);
         let readiness = Readiness::default();
         let admin = Arc::new(Admin {
@@ -206,12 +229,21 @@ impl Sidecar {
             connections: connections.clone(),
             registry,
             forwarder,
-            sync: OnceLock::new(),
+            syncs: Default::default(),
             config: loaded.effective(),
             max_bundle_age: config.max_bundle_age.map(|age| age.as_secs()),
             token: admin_token(config)?,
             started: Instant::now(),
         });
+        let plane = Plane {
+            activator,
+            running: None,
+            log: log_writer,
+            reports,
+            management,
+            admin: Arc::clone(&admin),
+            loaded: loaded.clone(),
+        };
         Ok(Self {
             threads: settings::threads(config),
             limits: settings::limits(config),
@@ -227,8 +259,9 @@ impl Sidecar {
             opa: Arc::new(opa),
             health,
             admin,
-            activator,
-            log_writer,
+            plane,
+            discovery,
+            reporter,
             exporting,
             readiness,
             drain,
@@ -290,8 +323,9 @@ impl Sidecar {
             opa,
             health,
             admin,
-            activator,
-            log_writer,
+            plane,
+            discovery,
+            reporter,
             exporting,
             readiness,
             drain,
@@ -300,9 +334,10 @@ impl Sidecar {
         announce("grpc", &grpc);
         announce("admin", &admin_listeners);
         let admin_thread = threads::admin(admin_listeners, limits, Arc::clone(&admin))?;
-        activator.boot().await;
-        let running = activator.spawn(&Handle::current());
-        let _ = admin.sync.set(running.sync.clone());
+        plane.activator.boot().await;
+        let reporting = tokio::spawn(reporter.run());
+        let (stop, stopped) = watch::channel(false);
+        let (planes, discovering) = plan(plane, discovery, &admin, stopped).await;
         tokio::spawn(grpc::tell_health(
             health,
             shared.reader.clone(),
@@ -347,7 +382,20 @@ impl Sidecar {
             ended.await.unwrap_or_default()
         };
         ready.abort();
-        running.stop().await;
+        reporting.abort();
+        let _ = stop.send(true);
+        if let Some(discovering) = discovering {
+            discovering.stop().await;
+        }
+        let log_writer = match planes.await {
+            Ok(plane) => {
+                if let Some(running) = plane.running {
+                    running.stop().await;
+                }
+                plane.log
+            }
+            Err(_) => None,
+        };
         admin_thread.stop().await;
         // The last that can record: the serving threads have ended.
         drop(doors);
@@ -375,6 +423,52 @@ fn services(config: &Config) -> Result<(Services, Health), DescriptorError> {
         config.listeners.grpc.reflection.then_some(descriptors),
         &[policy_engine::SERVICE],
     )
+}
+
+/// What fetches the configuration, where an OPA configuration says where it is.
+fn discovery(
+    loaded: &Loaded,
+    activator: &Activator,
+    clock: &Clock,
+    handle: &Handle,
+) -> Result<Option<Discovery>, BuildError> {
+    let Some(opa) = &loaded.opa else {
+        return Ok(None);
+    };
+    let Some(found) = settings::discovery(&loaded.config, opa)? else {
+        return Ok(None);
+    };
+    let status = activator.status();
+    Ok(Some(Discovery::new(
+        found,
+        loaded,
+        opa,
+        status,
+        clock.clone(),
+        handle,
+    )?))
+}
+
+/// Starts fetching; the plane comes back once it is to stop.
+async fn plan(
+    mut plane: Plane,
+    discovery: Option<Discovery>,
+    admin: &Admin,
+    mut stopped: watch::Receiver<bool>,
+) -> (JoinHandle<Plane>, Option<Running>) {
+    let Some(mut discovery) = discovery else {
+        plane.start();
+        let waiting = async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+            plane
+        };
+        return (tokio::spawn(waiting), None);
+    };
+    discovery.boot(&mut plane).await;
+    plane.start();
+    let running = discovery.spawn();
+    admin.set_discovery_sync(running.sync.clone());
+    (tokio::spawn(discovery.run(plane, stopped)), Some(running))
 }
 
 fn bind(addresses: &[Address]) -> Result<Vec<Listener>, BindError> {

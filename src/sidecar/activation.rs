@@ -12,6 +12,7 @@ mod metrics;
 mod offer;
 mod state;
 mod steps;
+mod succeed;
 mod watch;
 
 use std::path::PathBuf;
@@ -115,6 +116,8 @@ pub enum StartError {
     Keyring(#[from] ReadKeyringError),
     #[error("cannot prepare a source's client")]
     Client(#[from] WireError),
+    #[error("cannot prepare metrics")]
+    Metrics(#[source] prometheus::Error),
 }
 
 /// Takes bundles from bytes to decisions. One per process.
@@ -122,7 +125,7 @@ pub enum StartError {
 pub struct Activator {
     settings: Settings,
     sources: Vec<Source>,
-    publisher: Publisher,
+    publisher: Arc<Publisher>,
     cache: Option<Cache>,
     clock: Clock,
     status: Arc<Status>,
@@ -212,7 +215,7 @@ impl Activator {
         metrics.bundle_age.set(-1);
         Ok(Arc::new(Self {
             sources,
-            publisher,
+            publisher: Arc::new(publisher),
             cache,
             clock,
             status: Arc::new(Status::new(report)),
@@ -251,6 +254,13 @@ impl Activator {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn show_failure_of_all(&self, error: &ActivationError) {
+        let at = self.clock.now();
+        for index in 0..self.sources.len() {
+            self.show_failure(index, offer::failure(error, at));
+        }
     }
 
     fn count_failure(&self, step: u8, code: &str) {

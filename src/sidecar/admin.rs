@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwapOption;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -36,8 +37,8 @@ pub struct Admin {
     pub connections: Connections,
     pub registry: Registry,
     pub forwarder: Option<Forwarder>,
-    /// Set once the sources run.
-    pub sync: std::sync::OnceLock<SyncHandle>,
+    /// Set once the sources run; the discovery bundle's first.
+    pub syncs: [ArcSwapOption<SyncHandle>; 2],
     /// The effective configuration.
     pub config: Value,
     /// Seconds; None = no bundle is too old.
@@ -48,6 +49,16 @@ pub struct Admin {
 }
 
 impl Admin {
+    /// The sources are asked by this from now on.
+    pub fn set_sync(&self, sync: SyncHandle) {
+        self.syncs[1].store(Some(Arc::new(sync)));
+    }
+
+    /// The discovery bundle is asked by this.
+    pub fn set_discovery_sync(&self, sync: SyncHandle) {
+        self.syncs[0].store(Some(Arc::new(sync)));
+    }
+
     /// Answers one request.
     pub async fn handle(
         self: Arc<Self>,
@@ -152,13 +163,18 @@ impl Admin {
     }
 
     async fn sync(&self) -> Result<Response<Body>, Problem> {
-        let Some(sync) = self.sync.get() else {
+        let [discovery, sources] = &self.syncs;
+        let mut synced = Vec::new();
+        if let Some(sync) = discovery.load_full() {
+            synced.extend(sync.sync().await);
+        }
+        let Some(sync) = sources.load_full() else {
             return Err(Problem::new(
                 ErrorCode::NotReady,
                 "the sources are not running yet",
             ));
         };
-        let sources = sync.sync().await;
+        synced.extend(sync.sync().await);
         let revision = self
             .reader
             .load()
@@ -167,7 +183,7 @@ impl Admin {
             .map(|snapshot| snapshot.name.clone());
         Ok(answer(
             StatusCode::OK,
-            &json!({"revision": revision, "sources": sources}),
+            &json!({"revision": revision, "sources": synced}),
         ))
     }
 }

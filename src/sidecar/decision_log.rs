@@ -14,7 +14,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use prometheus::Registry;
@@ -29,13 +29,14 @@ use crate::snapshot::Reader;
 use crate::wire::WireError;
 
 use super::config::RecordContent;
+use super::status::Status;
 
 pub use upload::Settings as UploadSettings;
 
 use counters::Counters;
 use event::Shape;
 use mask::Masker;
-use sink::{Budget, Sink};
+use sink::{Budget, Next, Sink};
 use spool::Spool;
 use upload::{Queue, Uploader};
 
@@ -81,63 +82,120 @@ pub struct Settings {
 pub(super) struct Writer {
     thread: JoinHandle<()>,
     uploader: Option<Uploader>,
+    /// Of the first that sent: what waits outlives a change of the settings.
+    queue: Option<Queue>,
+    /// What the thread takes up before its next batch.
+    next: Next,
+    counters: Counters,
+    with: With,
+}
+
+/// What a writer works with, whatever its settings.
+#[derive(Clone, Debug)]
+pub(super) struct With {
+    pub reader: Reader,
+    pub limits: Limits,
+    pub status: Arc<Status>,
+    pub handle: Handle,
+}
+
+/// Whether there is a log where nothing is to be logged yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Idle {
+    /// None.
+    Absent,
+    /// It may be told later.
+    Waits,
 }
 
 impl Writer {
     /// Opens what events go to and starts the thread; None where nothing is to be logged.
     pub(super) fn start(
         settings: Settings,
-        reader: &Reader,
-        limits: Limits,
+        idle: Idle,
         registry: &Registry,
-        handle: &Handle,
+        with: With,
     ) -> Result<Option<(Log, Self)>, OpenError> {
-        if settings.file.is_none() && settings.upload.is_none() {
+        if idle == Idle::Absent && !settings.goes_somewhere() {
             return Ok(None);
         }
-        let file = settings.file.as_deref().map(open).transpose()?;
-        let (log, consumer) = channel(
-            settings.buffer_bytes,
-            settings.content == RecordContent::Full,
-        );
+        let keeps_results = settings.content == RecordContent::Full || idle == Idle::Waits;
+        let (log, consumer) = channel(settings.buffer_bytes, keeps_results);
         let counters = Counters::register(registry, consumer.dropped_counter())?;
+        let next: Next = Arc::default();
+        let taken = Arc::clone(&next);
+        let thread = thread::Builder::new()
+            .name("decision-log".to_owned())
+            .spawn(move || sink::run(consumer, &taken))
+            .map_err(OpenError::Thread)?;
+        let mut writer = Self {
+            thread,
+            uploader: None,
+            queue: None,
+            next,
+            counters,
+            with,
+        };
+        writer.reconfigure(settings)?;
+        Ok(Some((log, writer)))
+    }
+
+    /// Other settings from now on; what waits to be sent is sent by them.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be opened; then nothing has changed.
+    pub(super) fn reconfigure(&mut self, settings: Settings) -> Result<(), OpenError> {
+        let file = settings.file.as_deref().map(open).transpose()?;
         let mut queue = None;
-        let mut uploader = None;
         if let Some(upload) = settings.upload {
-            let disk = settings.disk.as_ref();
-            let disk = disk.map(|(path, limit)| (path.as_path(), *limit));
-            let spool = Spool::open(settings.memory_bytes, disk).map_err(|source| {
-                let path = disk.map_or_else(PathBuf::new, |(path, _)| path.to_owned());
-                OpenError::Folder { path, source }
-            })?;
-            let waiting = Queue::new(spool, upload.upload_bytes);
-            let started = Uploader::start(upload, waiting.clone(), counters.clone(), handle)?;
+            let waiting = match self.queue.clone() {
+                Some(waiting) => waiting,
+                None => {
+                    let disk = settings.disk.as_ref();
+                    let disk = disk.map(|(path, limit)| (path.as_path(), *limit));
+                    let spool = Spool::open(settings.memory_bytes, disk).map_err(|source| {
+                        let path = disk.map_or_else(PathBuf::new, |(path, _)| path.to_owned());
+                        OpenError::Folder { path, source }
+                    })?;
+                    Queue::new(spool, upload.upload_bytes)
+                }
+            };
+            let started = Uploader::start(
+                upload,
+                waiting.clone(),
+                self.counters.clone(),
+                Arc::clone(&self.with.status),
+                &self.with.handle,
+            )?;
+            if let Some(before) = self.uploader.replace(started) {
+                before.abandon();
+            }
+            self.queue = Some(waiting.clone());
             queue = Some(waiting);
-            uploader = Some(started);
         }
         let mut labels = settings.labels;
         labels.insert("tenant".to_owned(), settings.tenant.as_str().into());
-        let worker = Worker::new(reader, limits, Arc::new(Unobserved));
+        let worker = Worker::new(&self.with.reader, self.with.limits, Arc::new(Unobserved));
         let sink = Sink {
             file,
             queue,
-            counters,
+            counters: self.counters.clone(),
             shape: Shape::new(labels, settings.content),
             masker: Masker::new(worker, &settings.mask, &settings.drop),
-            reader: reader.clone(),
+            reader: self.with.reader.clone(),
             known: None,
             budget: settings.per_second.map(Budget::new),
         };
-        let thread = thread::Builder::new()
-            .name("decision-log".to_owned())
-            .spawn(move || sink.run(consumer))
-            .map_err(OpenError::Thread)?;
-        Ok(Some((log, Self { thread, uploader })))
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink);
+        Ok(())
     }
 
     /// Waits until everything is written and sent, or kept; to be called when all recorders are gone.
     pub(super) async fn finish(self) {
-        let Self { thread, uploader } = self;
+        let Self {
+            thread, uploader, ..
+        } = self;
         let joined = tokio::task::spawn_blocking(|| thread.join()).await;
         if !matches!(joined, Ok(Ok(()))) {
             tracing::error!("the writer of decision records panicked");
@@ -176,6 +234,12 @@ impl Observer for Unobserved {
     }
 }
 
+impl Settings {
+    const fn goes_somewhere(&self) -> bool {
+        self.file.is_some() || self.upload.is_some()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
@@ -183,6 +247,7 @@ mod tests {
     use super::*;
     use crate::decision_log::Record;
     use crate::server::telemetry;
+    use crate::sidecar::status::Report;
     use crate::snapshot;
 
     fn settings(path: &Path) -> Settings {
@@ -208,7 +273,13 @@ mod tests {
         let (publisher, reader) = snapshot::channel();
         let limits = crate::sidecar::config::LimitsConfig::default().decision();
         publisher.publish(snapshot::test_snapshot(1)).unwrap();
-        let started = Writer::start(settings, &reader, limits, &registry, runtime.handle())?;
+        let with = With {
+            reader,
+            limits,
+            status: Arc::new(Status::new(Report::default())),
+            handle: runtime.handle().clone(),
+        };
+        let started = Writer::start(settings, Idle::Absent, &registry, with)?;
         let (log, writer) = started.unwrap();
         let mut recorder = log.recorder();
         for _ in 0..records {

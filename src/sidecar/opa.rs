@@ -22,14 +22,12 @@ mod write;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use prometheus::Registry;
 
 use crate::api::opa::Code;
 use crate::decide::{Origin, Question, Worker};
@@ -41,8 +39,8 @@ use crate::server::body::{Body, read};
 use crate::server::{Bound, Door, guard};
 
 use super::caller::{Credentials, LocalCallers};
-use super::config::opa::OpaConfig;
-use super::config::{OpaApiConfig, OpaAuthentication, OpaAuthorization};
+use super::config::{OpaAuthentication, OpaAuthorization};
+use super::management::{Live, Management};
 use super::revision::{self, Wanted};
 use super::shared::Shared;
 
@@ -61,16 +59,8 @@ pub fn owns(path: &str) -> bool {
 /// What this door has beside what all doors share.
 #[derive(Debug)]
 pub struct Api {
-    settings: OpaApiConfig,
-    /// The OPA configuration file, where there is one.
-    file: Option<Arc<OpaConfig>>,
-    /// Whose page `/metrics` is.
-    registry: Registry,
+    management: Arc<Management>,
     metrics: Metrics,
-    /// All parts have been well once.
-    was_ready: AtomicBool,
-    /// What `/v1/config` shows.
-    active_config: serde_json::Value,
 }
 
 impl Api {
@@ -79,19 +69,15 @@ impl Api {
     /// # Errors
     ///
     /// When a name is registered already.
-    pub fn new(
-        settings: OpaApiConfig,
-        file: Option<Arc<OpaConfig>>,
-        registry: &Registry,
-    ) -> prometheus::Result<Self> {
-        let buckets = file.as_ref().map_or(&[][..], |file| file.server.buckets());
+    pub fn new(management: Arc<Management>) -> prometheus::Result<Self> {
+        let live = management.live();
+        let file = live.file.as_ref();
+        let buckets = file.map_or(&[][..], |file| file.server.buckets());
+        let metrics = Metrics::register(management.registry(), buckets)?;
+        drop(live);
         Ok(Self {
-            metrics: Metrics::register(registry, buckets)?,
-            registry: registry.clone(),
-            was_ready: AtomicBool::new(false),
-            active_config: state::active_config(file.as_deref(), &settings),
-            settings,
-            file,
+            management,
+            metrics,
         })
     }
 }
@@ -108,6 +94,8 @@ pub struct Handler {
 /// One request, as far as it has been looked at.
 struct Call<'r> {
     handler: &'r Handler,
+    /// The configuration that holds for all of it.
+    live: &'r Live,
     head: &'r Parts,
     door: &'r Door,
     parameters: Parameters<'r>,
@@ -192,12 +180,6 @@ impl Handler {
         }
     }
 
-    /// Whether answers carry the decision's id in their body.
-    fn logs_decisions(&self) -> bool {
-        let file = self.api.file.as_ref();
-        self.shared.decision_log.is_some() || file.is_some_and(|file| file.logs_decisions())
-    }
-
     /// Answers one request.
     pub async fn handle(
         self: Rc<Self>,
@@ -207,7 +189,10 @@ impl Handler {
         let started = Instant::now();
         let (head, incoming) = request.into_parts();
         let route = route::route(&head.method, head.uri.path());
-        let result = self.answer(&head, incoming, route, &door, started).await;
+        let live = self.api.management.live();
+        let result = self
+            .answer(&head, incoming, route, &door, started, &live)
+            .await;
         let reply = result.unwrap_or_else(Reply::from);
         let took = started.elapsed();
         if let Some(label) = route.label() {
@@ -222,7 +207,7 @@ impl Handler {
             duration_us = took.as_micros() as u64,
             "answered"
         );
-        let settings = &self.api.settings;
+        let settings = &live.settings;
         let packing = reply::packs(&head.method, head.uri.path()).then_some(Packing {
             min_length: settings.gzip_min_length,
             level: settings.gzip_level,
@@ -239,19 +224,21 @@ impl Handler {
         route: Route<'_>,
         door: &Door,
         started: Instant,
+        live: &Live,
     ) -> Result<Reply, Failure> {
         self.admit(head, door)?;
         let now = self.shared.clock.now();
-        let claims = self.identify(head, now).await?;
+        let claims = self.identify(head, now, live).await?;
         let form = Form::read(&head.headers);
-        let is_authorized = self.api.settings.authorization == OpaAuthorization::Basic;
+        let is_authorized = live.settings.authorization == OpaAuthorization::Basic;
         let body = if takes_body(route) || (is_authorized && head.method == Method::POST) {
-            self.read(incoming, form).await?
+            self.read(incoming, form, live).await?
         } else {
             Bytes::new()
         };
         let mut call = Call {
             handler: self,
+            live,
             head,
             door,
             parameters: Parameters::read(head.uri.query()),
@@ -308,9 +295,14 @@ impl Handler {
     }
 
     /// Where tokens are the authorization policy's business they are not looked at here.
-    async fn identify(&self, head: &Parts, now: Timestamp) -> Result<Option<Arc<Claims>>, Failure> {
+    async fn identify(
+        &self,
+        head: &Parts,
+        now: Timestamp,
+        live: &Live,
+    ) -> Result<Option<Arc<Claims>>, Failure> {
         let mut credentials = Credentials::read(&head.headers)?;
-        if self.api.settings.authentication == OpaAuthentication::Token {
+        if live.settings.authentication == OpaAuthentication::Token {
             credentials.authorization = None;
         }
         Ok(self.callers.identify(credentials, now).await?)
@@ -324,8 +316,8 @@ impl Handler {
         }
     }
 
-    async fn read(&self, incoming: Incoming, form: Form) -> Result<Bytes, Failure> {
-        let settings = &self.api.settings;
+    async fn read(&self, incoming: Incoming, form: Form, live: &Live) -> Result<Bytes, Failure> {
+        let settings = &live.settings;
         let body = read(
             incoming,
             settings.body_bytes,
@@ -350,12 +342,11 @@ const fn takes_body(route: Route<'_>) -> bool {
 }
 
 fn dispatch(call: &Call<'_>, route: Route<'_>) -> Result<Reply, Failure> {
-    let api = &call.handler.api;
     match route {
         Route::DataPost(path) => data::post(call, path),
         Route::DataGet(path) => data::get(call, path),
         Route::V0Data(path) => data::v0(call, path),
-        Route::DefaultDecision => data::v0(call, &api.settings.default_decision),
+        Route::DefaultDecision => data::v0(call, &call.live.settings.default_decision),
         Route::DataPut(path) => write::put(call, path),
         Route::DataPatch(path) => write::patch(call, path),
         Route::DataDelete(path) => write::delete(call, path),
@@ -372,7 +363,7 @@ fn dispatch(call: &Call<'_>, route: Route<'_>) -> Result<Reply, Failure> {
         Route::HealthRule(rule) => health::rule(call, rule),
         Route::Config => Ok(state::config(call)),
         Route::Status => state::status(call),
-        Route::Metrics => Ok(state::metrics(api)),
+        Route::Metrics => Ok(state::metrics(call)),
         Route::AllocBytes => Ok(state::alloc_bytes(call)),
         Route::Page => Ok(Reply::other(
             HeaderValue::from_static("text/html; charset=utf-8"),

@@ -2,6 +2,7 @@
 
 mod bundles;
 mod decision_log;
+mod status;
 
 use std::path::PathBuf;
 
@@ -15,8 +16,9 @@ use crate::wire;
 use super::config::{Config, ConfigError};
 use super::forward;
 
-pub(super) use bundles::activation;
+pub(super) use bundles::{activation, discovery};
 pub(super) use decision_log::decision_log;
+pub(super) use status::status;
 
 fn archive_limits(config: &Config) -> ArchiveLimits {
     ArchiveLimits {

@@ -19,6 +19,7 @@ use crate::wire::oci::{OciError, Reference};
 use crate::wire::{self, Client, WireError};
 
 use super::cache::{Archive, Download, DownloadError};
+use super::credentials::{Credentials, CredentialsError};
 
 pub use conditions::Conditions;
 
@@ -44,10 +45,8 @@ pub enum Location {
     Http {
         /// Absolute, `http` or `https`.
         url: Uri,
-        /// A file with a bearer token, read for every request.
-        token_file: Option<PathBuf>,
-        /// PEM of the only certificate authorities to trust.
-        ca_file: Option<PathBuf>,
+        credentials: Credentials,
+        client: wire::Settings,
         /// How long the source may hold a request; zero polls.
         wait: Duration,
         /// Whether a delta bundle may come instead of a whole one.
@@ -122,6 +121,8 @@ pub enum FetchError {
         announced: Option<Digest>,
         tag: Option<String>,
     },
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     #[error("cannot use the token file `{}`: {detail}", path.display())]
     Token { path: PathBuf, detail: String },
     #[error("cannot read `{}`", path.display())]
@@ -178,26 +179,20 @@ impl Source {
         match &settings.location {
             Location::Http {
                 url,
-                token_file,
-                ca_file,
+                credentials,
+                client,
                 wait,
                 takes_deltas,
                 headers,
-            } => {
-                let client = wire::Settings {
-                    ca_file: ca_file.clone(),
-                    ..wire::Settings::default()
-                };
-                Ok(Self::Http(Box::new(http::HttpSource {
-                    client: Client::new(&client, handle)?,
-                    url: url.clone(),
-                    token_file: token_file.clone(),
-                    wait: *wait,
-                    poll: settings.poll,
-                    takes_deltas: *takes_deltas,
-                    headers: headers.clone(),
-                })))
-            }
+            } => Ok(Self::Http(Box::new(http::HttpSource {
+                client: Client::new(client, handle)?,
+                url: url.clone(),
+                credentials: credentials.clone(),
+                wait: *wait,
+                poll: settings.poll,
+                takes_deltas: *takes_deltas,
+                headers: headers.clone(),
+            }))),
             Location::Oci {
                 reference,
                 credentials_file,
@@ -279,13 +274,24 @@ impl FetchError {
             Self::Status(_) | Self::Registry(OciError::Status(..)) => "http_status",
             Self::Redirect(_) | Self::Registry(OciError::Redirect) => "redirect",
             Self::TooLarge { .. } => "too_large",
-            Self::Token { .. } | Self::Registry(OciError::Unauthorized(_)) => "token",
+            Self::Credentials(_)
+            | Self::Token { .. }
+            | Self::Registry(OciError::Unauthorized(_)) => "token",
             Self::File { .. } => "unreadable",
             Self::NoBundle(_) | Self::Registry(OciError::Malformed(_) | OciError::NoLayer) => {
                 "no_bundle"
             }
             Self::Local(_) => "local",
             Self::Internal(_) => "internal",
+        }
+    }
+
+    /// The status that the source answered with, where that is what is wrong.
+    #[must_use]
+    pub const fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status(status) | Self::Registry(OciError::Status(_, status)) => Some(*status),
+            _ => None,
         }
     }
 

@@ -6,11 +6,13 @@ mod report;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
+
 use crate::model::Timestamp;
 
 pub use report::{
-    BundleReport, CacheReport, Failure, KeyReport, KeyringReport, LastKnownGood, PartReport,
-    Report, SourceReport,
+    ActiveReport, BundleReport, CacheReport, Failure, KeyReport, KeyringReport, LastKnownGood,
+    PartReport, Report, SourceReport, UploadReport,
 };
 
 /// The shared status of one sidecar.
@@ -19,16 +21,24 @@ pub struct Status {
     report: Mutex<Report>,
     /// Unix seconds from which the active bundle's age counts; `i64::MIN` without a bundle.
     fresh_as_of: AtomicI64,
+    changed: watch::Sender<()>,
 }
 
 impl Status {
     /// Before anything happened.
     #[must_use]
-    pub const fn new(report: Report) -> Self {
+    pub fn new(report: Report) -> Self {
         Self {
             report: Mutex::new(report),
             fresh_as_of: AtomicI64::new(i64::MIN),
+            changed: watch::Sender::new(()),
         }
+    }
+
+    /// Tells of every change of the report.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     /// A copy for an answer, with ages as of `now`.
@@ -60,6 +70,7 @@ impl Status {
     /// Changes the report.
     pub fn update(&self, change: impl FnOnce(&mut Report)) {
         change(&mut self.lock());
+        self.changed.send_replace(());
     }
 
     /// Changes one source's part of the report.
@@ -69,6 +80,8 @@ impl Status {
         if let Some(found) = found {
             change(found);
         }
+        drop(report);
+        self.changed.send_replace(());
     }
 
     fn lock(&self) -> MutexGuard<'_, Report> {

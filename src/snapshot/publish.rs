@@ -115,6 +115,15 @@ impl Publisher {
         Ok(snapshot)
     }
 
+    /// Leaves nothing that decides, as before the first snapshot.
+    pub fn withdraw(&self) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let active = self.current.swap(Arc::new(Current::default()));
+        if let Some(old) = &active.snapshot {
+            drop(self.retired.send(Arc::clone(old)));
+        }
+    }
+
     /// Ends the active snapshot, or (None) lets it decide again.
     pub fn set_ended(&self, ended: Option<Ended>) {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);

@@ -30,6 +30,7 @@ mod memory;
 mod opa;
 mod opa_api;
 mod opa_bundles;
+mod opa_management;
 mod policy_cli;
 mod policy_engine;
 mod rego;

@@ -1,7 +1,7 @@
 //! Trust profile `opa`: a sidecar that runs OPA's own bundles, from a bundle server, from files and from a registry.
 
 mod registry;
-mod server;
+pub(crate) mod server;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -384,6 +384,7 @@ fn an_opa_configuration_file_is_all_that_is_needed() {
             .arg(pod.path("opa.json"))
             .env("LICTOR_OPA__ALLOW_UNSIGNED", allow)
             .env("LICTOR_LISTENERS__HTTP__ADDRESS", "127.0.0.1:0")
+            .env("LICTOR_LISTENERS__GRPC__ADDRESS", "127.0.0.1:0")
             .env("LICTOR_LISTENERS__ADMIN__ADDRESS", "127.0.0.1:0");
         pod.spawn(&mut command)
     };

@@ -103,7 +103,24 @@ async fn fetch(
     let conditions = activator.lock().conditions(index);
     let receiving = Arc::clone(activator);
     let download = move || receiving.download();
-    source.fetch(conditions, wait, download).await
+    let started = Instant::now();
+    let fetched = source.fetch(conditions, wait, download).await;
+    let ended = activator.clock.now().to_string();
+    let took = nanos(started.elapsed());
+    activator
+        .status
+        .update_source(activator.name(index), |report| {
+            if matches!(fetched, Ok(Fetched::New(_))) {
+                report.last_download = Some(ended.clone());
+            }
+            report.last_result = Some(ended);
+            report.fetch_ns = took;
+        });
+    fetched
+}
+
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Activator {

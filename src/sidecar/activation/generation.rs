@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::bundle::{Code, Digest, OpaBundle, OpaTrust, Patch, Step, open_opa};
 use crate::model::Timestamp;
 use crate::sidecar::cache::Archive;
-use crate::sidecar::status::{BundleReport, PartReport};
+use crate::sidecar::status::{ActiveReport, BundleReport, PartReport};
 use crate::snapshot::Snapshot;
 use crate::snapshot::load::{self, load_generation};
 
@@ -119,10 +119,19 @@ impl Activator {
         }
     }
 
+    /// Whether every source gives a bundle of its own.
+    pub(super) const fn has_parts(&self) -> bool {
+        matches!(self.settings.profile, super::Profile::Opa { .. })
+    }
+
     /// Reads every cached bundle; together they are the last known good generation.
     pub(super) fn boot_parts(&self) {
         let Some(cache) = &self.cache else { return };
         for index in 0..self.settings.sources.len() {
+            let is_there = self.lock().parts.get(index).is_some_and(Option::is_some);
+            if is_there {
+                continue;
+            }
             let archive = match cache.part(self.name(index)) {
                 Ok(Some(archive)) => Arc::new(archive),
                 Ok(None) => continue,
@@ -165,7 +174,11 @@ impl Activator {
         );
     }
 
-    fn load_parts(&self, parts: &[Part], number: u64) -> Result<Snapshot, ActivationError> {
+    pub(super) fn load_parts(
+        &self,
+        parts: &[Part],
+        number: u64,
+    ) -> Result<Snapshot, ActivationError> {
         let mut loaded = Vec::with_capacity(parts.len());
         for (index, part) in parts.iter().enumerate() {
             let Some(trust) = self.trust_of(index) else {
@@ -217,7 +230,7 @@ impl Activator {
         }
     }
 
-    fn report_generation(&self, origin: Origin, snapshot: &Snapshot) {
+    pub(super) fn report_generation(&self, origin: Origin, snapshot: &Snapshot) {
         let now = self.clock.now();
         let state = self.lock();
         let persisted = state.parts.iter().flatten().all(|part| part.persisted);
@@ -230,6 +243,23 @@ impl Activator {
                 roots: bundle.roots.clone(),
                 patches: part.as_ref().map_or(0, |part| part.patches.len()),
                 persisted: part.as_ref().is_some_and(|part| part.persisted),
+            })
+            .collect();
+        let shown = state.parts.iter().flatten().map(|part| {
+            (
+                part.archive.bytes().len() as u64,
+                !part.patches.is_empty() || part.revision.is_some(),
+            )
+        });
+        let active: Vec<ActiveReport> = bundles
+            .iter()
+            .zip(shown)
+            .map(|(bundle, (bytes, is_delta))| ActiveReport {
+                revision: bundle.revision.clone(),
+                digest: bundle.digest.clone(),
+                bytes,
+                is_delta,
+                activated_at: now.to_string(),
             })
             .collect();
         drop(state);
@@ -251,6 +281,13 @@ impl Activator {
             .set(policies.unwrap_or(i64::MAX));
         let digest = bundles.last().map(|bundle| bundle.digest.clone());
         self.status.update(|status| {
+            for (source, active) in status.sources.iter_mut().zip(active) {
+                // What stayed as it was is as old as it was.
+                let known = source.active.as_ref();
+                if known.is_none_or(|known| known.digest != active.digest) {
+                    source.active = Some(active);
+                }
+            }
             status.bundle = Some(BundleReport {
                 revision: snapshot.name.clone(),
                 number: snapshot.number,

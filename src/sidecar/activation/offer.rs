@@ -8,10 +8,11 @@ use sha2::{Digest as _, Sha256};
 use crate::bundle::{Code, Digest};
 use crate::model::Timestamp;
 use crate::sidecar::source::{FetchError, Received};
-use crate::sidecar::status::{BundleReport, Failure, LastKnownGood};
+use crate::sidecar::status::{ActiveReport, BundleReport, Failure, LastKnownGood};
 use crate::snapshot::Ended;
 
 use super::error::{ActivationError, Fate};
+use super::fetch::nanos;
 use super::state::{Active, Again, Held, Rejected, printed};
 use super::steps::{Accepted, Offer, Origin};
 use super::{Activator, SyncResult};
@@ -33,7 +34,7 @@ impl Activator {
     }
 
     fn boot_from_cache(&self) {
-        if self.trust_of(0).is_some() {
+        if self.has_parts() {
             return self.boot_parts();
         }
         let Some(cache) = &self.cache else { return };
@@ -126,8 +127,12 @@ impl Activator {
             announced: held.announced,
         };
         let this = Arc::clone(self);
+        let started = Instant::now();
         let ended = tokio::task::spawn_blocking(move || this.activate(&offer)).await;
         drop(activating);
+        let took = nanos(started.elapsed());
+        self.status
+            .update_source(self.name(source), |report| report.load_ns = took);
         match ended {
             Ok(Ok(accepted)) => self.accepted(source, &held, accepted),
             Ok(Err(error)) => self.refused(source, held, &error),
@@ -217,6 +222,7 @@ impl Activator {
                 code: error.code(),
                 detail: detail.clone(),
                 revision: None,
+                http_status: error.status(),
                 at: self.clock.now().to_string(),
             },
         );
@@ -281,7 +287,7 @@ impl Activator {
         });
     }
 
-    fn show_failure(&self, source: usize, failure: Failure) {
+    pub(super) fn show_failure(&self, source: usize, failure: Failure) {
         self.count_failure(failure.step, failure.code);
         self.status.update_source(self.name(source), |report| {
             report.last_error = Some(failure);
@@ -305,7 +311,20 @@ impl Activator {
             Origin::Cache => active.issued_at,
             Origin::Source(_) => now,
         });
+        let shown = ActiveReport {
+            revision: report.revision.clone(),
+            digest: report.digest.clone(),
+            bytes: active.archive.bytes().len() as u64,
+            is_delta: false,
+            activated_at: report.activated_at.clone(),
+        };
         self.status.update(|status| {
+            for found in &mut status.sources {
+                // What was kept may have come from any of the mirrors.
+                if origin == Origin::Cache || found.name == report.source {
+                    found.active = Some(shown.clone());
+                }
+            }
             status.bundle = Some(report);
             status.expired_last_known_good = None;
         });
@@ -349,12 +368,13 @@ fn bundle_report(source: &str, active: &Active, now: Timestamp) -> BundleReport 
     }
 }
 
-fn failure(error: &ActivationError, now: Timestamp) -> Failure {
+pub(super) fn failure(error: &ActivationError, now: Timestamp) -> Failure {
     Failure {
         step: error.step.number(),
         code: error.code.as_str(),
         detail: error.detail.clone(),
         revision: error.revision.clone(),
+        http_status: None,
         at: now.to_string(),
     }
 }

@@ -40,6 +40,19 @@ impl Config {
     ///
     /// The first that cannot be used, with what to do.
     pub fn check(&self) -> Result<(), ConfigError> {
+        self.check_with(false)
+    }
+
+    /// As [`Config::check`], where a discovery bundle may say where the others come from.
+    ///
+    /// # Errors
+    ///
+    /// The first that cannot be used, with what to do.
+    pub fn check_discovering(&self) -> Result<(), ConfigError> {
+        self.check_with(true)
+    }
+
+    fn check_with(&self, discovers: bool) -> Result<(), ConfigError> {
         self.tenant_id()?;
         self.tracing
             .settings("")
@@ -51,7 +64,7 @@ impl Config {
                 "`sources`: all must have the same `profile`, lictor or opa",
             ));
         }
-        if self.keyring.is_empty() && opa_sources == 0 {
+        if self.keyring.is_empty() && opa_sources == 0 && !discovers {
             return Err(invalid(
                 "`keyring` is missing: name the file of the public keys to trust",
             ));
@@ -61,7 +74,7 @@ impl Config {
                 "`cache.dir` is missing: name a folder for the last known good, or say `none`",
             ));
         }
-        self.check_sources()?;
+        self.check_sources(discovers)?;
         let http = self.http_addresses()?;
         let admin = self.admin_addresses()?;
         if http.is_empty() {
@@ -183,8 +196,18 @@ impl Config {
         (self.cache.dir != "none").then(|| PathBuf::from(&self.cache.dir))
     }
 
-    fn check_sources(&self) -> Result<(), ConfigError> {
-        if self.sources.is_empty() {
+    fn check_sources(&self, discovers: bool) -> Result<(), ConfigError> {
+        if discovers
+            && self
+                .sources
+                .iter()
+                .any(|source| source.profile != TrustProfile::Opa)
+        {
+            return Err(invalid(
+                "`sources` of profile lictor and an OPA configuration with `discovery` cannot be combined",
+            ));
+        }
+        if self.sources.is_empty() && !discovers {
             return Err(invalid("`sources` is empty: say where bundles come from"));
         }
         let mut names = std::collections::BTreeSet::new();

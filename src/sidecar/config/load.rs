@@ -20,6 +20,25 @@ pub struct Loaded {
     pub opa: Option<Arc<OpaConfig>>,
     /// What the policy engine's own configuration says that has no meaning here, one sentence each.
     pub warnings: Vec<String>,
+    layers: Arc<Layers>,
+}
+
+/// What a configuration is made from, but for the OPA configuration file.
+#[derive(Default)]
+struct Layers {
+    /// The own file's name and text.
+    own: Option<(String, String)>,
+    /// The OPA configuration file's name.
+    opa: String,
+    environment: Vec<(String, String)>,
+    flags: Vec<Flag>,
+}
+
+impl std::fmt::Debug for Layers {
+    /// The environment holds secrets.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Layers").finish_non_exhaustive()
+    }
 }
 
 /// The files of a configuration.
@@ -40,28 +59,45 @@ pub fn load(
     environment: impl Iterator<Item = (String, String)>,
     flags: &[Flag],
 ) -> Result<Loaded, ConfigError> {
-    let environment: Vec<_> = environment.collect();
-    let variable = |name: &str| {
-        let mut all = environment.iter();
-        all.find(|(known, _)| known == name)
-            .map(|(_, value)| value.clone())
+    let layers = Layers {
+        own: files
+            .own
+            .map(|path| Ok::<_, ConfigError>((path.display().to_string(), read(path)?)))
+            .transpose()?,
+        opa: files
+            .opa
+            .map(|path| path.display().to_string())
+            .unwrap_or_default(),
+        environment: environment.collect(),
+        flags: flags.to_vec(),
     };
-    let mut base = Config::default();
-    let engine = engine::apply(&mut base, variable)?;
     let opa = files
         .opa
-        .map(|path| OpaConfig::read(path, variable))
+        .map(|path| OpaConfig::read(path, |name| layers.variable(name)))
         .transpose()?;
+    made(Arc::new(layers), opa)
+}
+
+impl Layers {
+    fn variable(&self, name: &str) -> Option<String> {
+        let mut all = self.environment.iter();
+        all.find(|(known, _)| known == name)
+            .map(|(_, value)| value.clone())
+    }
+}
+
+fn made(layers: Arc<Layers>, opa: Option<OpaConfig>) -> Result<Loaded, ConfigError> {
+    let mut base = Config::default();
+    let engine = engine::apply(&mut base, |name| layers.variable(name))?;
     let set = opa.as_ref().map(|opa| opa.apply(&mut base));
-    let text = files.own.map(read).transpose()?;
-    let name = files.own.map(|path| path.display().to_string());
     let defaults =
         serde_json::to_value(base).map_err(|error| ConfigError::Invalid(error.to_string()))?;
-    let layer = name.as_deref().zip(text.as_deref());
-    let mut merged = settings::merge(KEYS, defaults, layer, environment.into_iter(), flags)?;
+    let own = layers.own.as_ref();
+    let own = own.map(|(name, text)| (name.as_str(), text.as_str()));
+    let environment = layers.environment.iter().cloned();
+    let mut merged = settings::merge(KEYS, defaults, own, environment, &layers.flags)?;
     for (ours, theirs) in set.unwrap_or_default() {
-        let file = files.opa.map(|path| path.display().to_string());
-        let origin = Origin::Key(file.unwrap_or_default(), theirs.to_owned());
+        let origin = Origin::Key(layers.opa.clone(), theirs.to_owned());
         merged.origins.entry(ours.to_owned()).or_insert(origin);
     }
     for (ours, origin) in engine.origins {
@@ -69,13 +105,15 @@ pub fn load(
     }
     let config: Config = serde_json::from_value(merged.value.clone())
         .map_err(|error| ConfigError::Invalid(error.to_string()))?;
-    config.check()?;
-    Ok(Loaded {
+    let loaded = Loaded {
         config,
         merged,
         opa: opa.map(Arc::new),
         warnings: engine.warnings,
-    })
+        layers,
+    };
+    loaded.check()?;
+    Ok(loaded)
 }
 
 pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
@@ -104,6 +142,34 @@ impl Loaded {
             config,
             opa: None,
             warnings: Vec::new(),
+            layers: Arc::default(),
+        }
+    }
+
+    /// The same with another OPA configuration.
+    ///
+    /// # Errors
+    ///
+    /// Everything wrong with what they say together.
+    pub fn with_opa(&self, opa: OpaConfig) -> Result<Self, ConfigError> {
+        made(Arc::clone(&self.layers), Some(opa))
+    }
+
+    /// Looks up the process's variables as they were at the start.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<String> {
+        self.layers.variable(name)
+    }
+
+    /// Checks what the values mean.
+    ///
+    /// # Errors
+    ///
+    /// The first that cannot be used, with what to do.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        match &self.opa {
+            Some(opa) if opa.discovery.is_some() => self.config.check_discovering(),
+            _ => self.config.check(),
         }
     }
 

@@ -5,6 +5,7 @@
 //! decisions or lose data, else a warning: `support` holds the one table. None is ignored in silence.
 
 mod bundles;
+mod discovered;
 mod envoy;
 mod logs;
 mod management;
@@ -25,6 +26,7 @@ use crate::server::settings::{self, MAX_FILE_BYTES};
 
 use super::{Config, ConfigError};
 
+pub use discovered::{DISCOVERY, Discovered};
 pub use envoy::EnvoyPlugin;
 pub use management::{
     Bundle, DecisionLogs, Discovery, Headers, Polling, Reporting, RequestContext, Signing,
@@ -61,6 +63,18 @@ pub struct OpaConfig {
     pub active: Value,
     /// What is not served here and does no harm, one sentence each.
     pub warnings: Vec<String>,
+    /// As it was read.
+    raw: Raw,
+}
+
+/// A configuration with its secrets: never to be shown.
+#[derive(Clone, Default, PartialEq)]
+struct Raw(Value);
+
+impl std::fmt::Debug for Raw {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("..")
+    }
 }
 
 /// The sections as they stand in the file.
@@ -119,11 +133,23 @@ impl OpaConfig {
     /// Everything wrong with it, one line each.
     pub fn parse(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let text = substitute(text, variable);
-        let raw = match document(&text)? {
+        let config = Self::from_raw(match document(&text)? {
             Value::Null => Value::Object(serde_json::Map::new()),
-            value @ Value::Object(_) => value,
-            _ => return Err("an OPA configuration is a mapping of sections".to_owned()),
-        };
+            value => value,
+        })?;
+        // Services that are discovered make it no less clear.
+        match &config.discovery {
+            Some(discovery) if config.service(&discovery.service).is_none() => {
+                Err("`discovery.service` is missing: which of the services has it?".to_owned())
+            }
+            _ => Ok(config),
+        }
+    }
+
+    fn from_raw(raw: Value) -> Result<Self, String> {
+        if !raw.is_object() {
+            return Err("an OPA configuration is a mapping of sections".to_owned());
+        }
         let found = support::check(&raw);
         if !found.errors.is_empty() {
             return Err(found.errors.join("\n"));
@@ -131,7 +157,8 @@ impl OpaConfig {
         let sections: Sections =
             serde_json::from_value(raw.clone()).map_err(|error| error.to_string())?;
         let mut config = Self::from_sections(sections)?;
-        config.active = redact::active(raw, &config);
+        config.active = redact::active(raw.clone(), &config);
+        config.raw = Raw(raw);
         config.warnings = found.warnings;
         config.check()?;
         Ok(config)
@@ -167,6 +194,7 @@ impl OpaConfig {
             envoy: sections.plugins.envoy_ext_authz_grpc,
             active: Value::Null,
             warnings: Vec::new(),
+            raw: Raw::default(),
         })
     }
 
@@ -205,6 +233,12 @@ impl OpaConfig {
         }
         if let Some(status) = &self.status {
             named("status.service".to_owned(), &status.service);
+        }
+        if let Some(discovery) = &self.discovery {
+            if discovery.resource.is_none() && discovery.name.is_none() {
+                let _ = writeln!(errors, "`discovery.resource` is missing");
+            }
+            discovery.polling.check("discovery.polling", &mut errors);
         }
         for (name, bundle) in &self.bundles {
             bundle

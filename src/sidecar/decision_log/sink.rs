@@ -1,11 +1,12 @@
 //! The thread of the decision log: a batch of records in, lines out.
 
 use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::decision_log::{Consumer, Record};
+use crate::decision_log::{Batch, Consumer, Record};
 use crate::snapshot::{Current, Reader, Snapshot};
 
 use super::counters::Counters;
@@ -13,6 +14,9 @@ use super::event::{self, Shape};
 use super::line;
 use super::mask::{Masker, Verdict};
 use super::upload::Queue;
+
+/// What takes the place of the sink before the next batch.
+pub(super) type Next = Arc<Mutex<Option<Sink>>>;
 
 /// Where records end.
 pub(super) struct Sink {
@@ -37,33 +41,52 @@ pub(super) struct Known {
     asks: bool,
 }
 
+impl std::fmt::Debug for Sink {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Sink").finish_non_exhaustive()
+    }
+}
+
+/// Puts an end to every batch, at the sink that was set last. Ends with the consumer.
+pub(super) fn run(mut consumer: Consumer, next: &Next) {
+    let mut lines = Vec::new();
+    let mut sink: Option<Sink> = None;
+    while let Some(batch) = consumer.blocking_next() {
+        let set = next.lock().unwrap_or_else(PoisonError::into_inner).take();
+        sink = set.or(sink);
+        // One that leads nowhere is there until it is told more.
+        let used = |sink: &&mut Sink| sink.file.is_some() || sink.queue.is_some();
+        if let Some(sink) = sink.as_mut().filter(used) {
+            sink.take(batch, &mut lines);
+        }
+    }
+}
+
 impl Sink {
-    pub(super) fn run(mut self, mut consumer: Consumer) {
-        let mut lines = Vec::new();
-        while let Some(batch) = consumer.blocking_next() {
-            lines.clear();
-            let current = self.reader.load();
-            self.learn(&current);
-            let mut events = 0;
-            for record in batch.records() {
-                let start = lines.len();
-                if !self.append(&mut lines, &record, &current) {
-                    continue;
-                }
-                if let Some(queue) = &self.queue {
-                    queue.push(lines.get(start..).unwrap_or_default());
-                }
-                lines.push(b'\n');
-                events += 1;
+    /// Turns a batch into lines, which are written and queued.
+    fn take(&mut self, batch: Batch, lines: &mut Vec<u8>) {
+        lines.clear();
+        let current = self.reader.load();
+        self.learn(&current);
+        let mut events = 0;
+        for record in batch.records() {
+            let start = lines.len();
+            if !self.append(lines, &record, &current) {
+                continue;
             }
-            drop(current);
-            drop(batch);
-            self.write(&lines, events);
             if let Some(queue) = &self.queue {
-                self.counters.not_delivered("spool_full", queue.take_lost());
-                let waiting = i64::try_from(queue.bytes()).unwrap_or(i64::MAX);
-                self.counters.waiting.set(waiting);
+                queue.push(lines.get(start..).unwrap_or_default());
             }
+            lines.push(b'\n');
+            events += 1;
+        }
+        drop(current);
+        drop(batch);
+        self.write(lines, events);
+        if let Some(queue) = &self.queue {
+            self.counters.not_delivered("spool_full", queue.take_lost());
+            let waiting = i64::try_from(queue.bytes()).unwrap_or(i64::MAX);
+            self.counters.waiting.set(waiting);
         }
     }
 

@@ -1,7 +1,6 @@
 //! Sends events to a log service as OPA does: a gzip-compressed JSON array, again until it is taken.
 
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,8 +13,10 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::resilience::Backoff;
-use crate::server::secret;
 use crate::wire::{self, Client, WireError};
+
+use crate::sidecar::credentials::{Credentials, CredentialsError};
+use crate::sidecar::status::{Status, UploadReport};
 
 use super::Counters;
 use super::spool::{self, Spool};
@@ -32,8 +33,7 @@ const MOST: usize = 16 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub url: Uri,
-    /// A file with a bearer token, read for every upload.
-    pub token_file: Option<PathBuf>,
+    pub credentials: Credentials,
     pub headers: HeaderMap,
     pub client: wire::Settings,
     /// Between two uploads, at random in between.
@@ -47,10 +47,10 @@ pub struct Settings {
 enum UploadError {
     #[error(transparent)]
     Wire(#[from] WireError),
-    #[error("log upload failed, server replied with HTTP {0}")]
+    #[error("log upload failed, server replied with HTTP {0} {text}", text = reason(*.0))]
     Status(u16),
-    #[error("cannot use the token file: {0}")]
-    Token(String),
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
 }
 
 /// The queue that the writer fills and the uploader empties.
@@ -106,6 +106,7 @@ impl Uploader {
         settings: Settings,
         queue: Queue,
         counters: Counters,
+        status: Arc<Status>,
         handle: &Handle,
     ) -> Result<Self, WireError> {
         let client = Client::new(&settings.client, handle)?;
@@ -116,11 +117,17 @@ impl Uploader {
             client,
             queue,
             counters,
+            status,
         };
         Ok(Self {
             task: handle.spawn(sender.run(stopping)),
             stop,
         })
+    }
+
+    /// Stops sending at once; what waits stays for the next uploader, which may send an upload again.
+    pub(super) fn abandon(self) {
+        self.task.abort();
     }
 
     /// Sends what waits, within a few seconds, and keeps the rest for the next process.
@@ -137,6 +144,7 @@ struct Sender {
     client: Client,
     queue: Queue,
     counters: Counters,
+    status: Arc<Status>,
     /// Uncompressed bytes that are expected to fill one upload.
     target: usize,
 }
@@ -205,13 +213,29 @@ impl Sender {
                 self.queue.lock().delivered(lines.len());
                 continue;
             }
-            self.send(body).await?;
+            let sent = self.send(body).await;
+            self.tell(&sent);
+            sent?;
             self.queue.lock().delivered(lines.len());
             self.counters.delivered.inc_by(events);
             if lines.len() >= self.target / 2 {
                 self.target = self.target.saturating_mul(2).min(MOST);
             }
         }
+    }
+
+    /// Says in the status how an upload ended.
+    fn tell(&self, sent: &Result<(), UploadError>) {
+        let error = sent.as_ref().err();
+        let shown = UploadReport {
+            error: error.map(ToString::to_string),
+            http_status: match error {
+                Some(UploadError::Status(status)) => Some(*status),
+                _ => None,
+            },
+        };
+        self.status
+            .update(|report| report.decision_log = Some(shown));
     }
 
     async fn send(&self, body: Vec<u8>) -> Result<(), UploadError> {
@@ -222,16 +246,7 @@ impl Sender {
         headers.extend(self.settings.headers.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        if let Some(path) = self.settings.token_file.clone() {
-            let read = tokio::task::spawn_blocking(move || secret::read_token(&path)).await;
-            let token = match read {
-                Ok(Ok(token)) => token,
-                Ok(Err(error)) => return Err(UploadError::Token(error.to_string())),
-                Err(error) => return Err(UploadError::Token(error.to_string())),
-            };
-            let value = HeaderValue::try_from(format!("Bearer {token}"));
-            let mut value = value.map_err(|error| UploadError::Token(error.to_string()))?;
-            value.set_sensitive(true);
+        if let Some(value) = self.settings.credentials.header().await? {
             headers.insert(AUTHORIZATION, value);
         }
         let answer = self.client.fetch(request, DEADLINE, ANSWER_LIMIT).await?;
@@ -241,6 +256,13 @@ impl Sender {
             Err(UploadError::Status(answer.status().as_u16()))
         }
     }
+}
+
+/// A status in words.
+fn reason(status: u16) -> &'static str {
+    let status = http::StatusCode::from_u16(status).ok();
+    let words = status.and_then(|status| status.canonical_reason());
+    words.unwrap_or_default()
 }
 
 /// Lines as one JSON array, compressed.

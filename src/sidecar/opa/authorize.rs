@@ -31,7 +31,7 @@ pub(super) fn authorize(call: &mut Call<'_>) -> Result<(), Failure> {
 }
 
 fn decide(call: &Call<'_>, input: RegoValue) -> Result<(), Failure> {
-    let settings = &call.handler.api.settings;
+    let settings = &call.live.settings;
     let decision = &settings.default_authorization_decision;
     let path = DocumentPath::read(decision).map_err(|step| Failure::bad_path(&step.0))?;
     let input = RegoInput {
@@ -118,7 +118,7 @@ fn input(call: &Call<'_>, path: &[Cow<'_, str>]) -> Result<RegoValue, Failure> {
     }
     lists(object.member("params"), &parameters);
     lists(object.member("headers"), &headers(call));
-    let settings = &call.handler.api.settings;
+    let settings = &call.live.settings;
     if settings.authentication == OpaAuthentication::Token
         && let Some(token) = token(call)
     {

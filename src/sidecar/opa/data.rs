@@ -63,7 +63,7 @@ fn document(
         let evaluated = call.elapsed();
         let mut out = Vec::with_capacity(256);
         let mut body = Members::new(&mut out);
-        if call.handler.logs_decisions() {
+        if call.live.logs_decisions {
             string(
                 body.member("decision_id"),
                 &answered.decision_id.to_string(),

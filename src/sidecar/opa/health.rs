@@ -1,66 +1,28 @@
 //! `/health`: whether this process answers, whether bundles are active, and what a policy says of it.
 
-use std::sync::atomic::Ordering;
-
 use http::StatusCode;
 
 use crate::api::opa::string;
 use crate::engine::rego::parse_rego_json;
 use crate::engine::{RegoInput, RegoSegment, RegoValue};
+use crate::sidecar::management::State;
 
+use super::Call;
 use super::data::Members;
 use super::error::Failure;
 use super::path::DocumentPath;
 use super::reply::Reply;
-use super::{Call, Handler};
-
-/// The state of a part, in OPA's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    Ok,
-    NotReady,
-}
-
-impl State {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "OK",
-            Self::NotReady => "NOT_READY",
-        }
-    }
-}
-
-impl Handler {
-    /// The parts that OPA calls plugins. A bundle that no longer decides is as good as none.
-    pub(super) fn plugins(&self) -> Vec<(&'static str, State)> {
-        let current = self.shared.reader.load();
-        let bundle = if current.snapshot.is_some() && current.ended.is_none() {
-            State::Ok
-        } else {
-            State::NotReady
-        };
-        let file = self.api.file.as_deref();
-        let mut plugins = vec![("bundle", bundle)];
-        if file.is_some_and(|file| file.decision_logs.is_some()) {
-            plugins.push(("decision_logs", State::Ok));
-        }
-        if file.is_some_and(|file| file.status.is_some()) {
-            plugins.push(("status", State::Ok));
-        }
-        plugins
-    }
-}
 
 /// `GET /health`.
 pub(super) fn health(call: &Call<'_>) -> Reply {
-    let plugins = call.handler.plugins();
+    let report = call.handler.shared.status.report(call.now);
+    let plugins = call.handler.api.management.plugins(&report);
     let bad = |(_, state): &(&str, State)| *state != State::Ok;
     if call.parameters.bundles
         && plugins
             .iter()
-            .any(|plugin| plugin.0 == "bundle" && bad(plugin))
+            .any(|plugin| matches!(plugin.0, "bundle" | "discovery") && bad(plugin))
     {
-        let report = call.handler.shared.status.report(call.now);
         let mut names: Vec<&str> = report.sources.iter().map(|source| &*source.name).collect();
         names.sort_unstable();
         let names = names.join(", ");
@@ -87,7 +49,7 @@ pub(super) fn rule(call: &Call<'_>, rule: &str) -> Result<Reply, Failure> {
     let path = DocumentPath::read(&below)
         .map_err(|step| Failure::invalid(format!("invalid path: invalid ref term '{}'", step.0)))?;
     let input = RegoInput {
-        value: Some(input(call.handler)),
+        value: Some(input(call)),
         strict: false,
     };
     let segments: Vec<RegoSegment<'_>> = path.segments();
@@ -108,11 +70,10 @@ pub(super) fn rule(call: &Call<'_>, rule: &str) -> Result<Reply, Failure> {
 }
 
 /// What the rule is told.
-fn input(handler: &Handler) -> RegoValue {
-    let plugins = handler.plugins();
-    if plugins.iter().all(|(_, state)| *state == State::Ok) {
-        handler.api.was_ready.store(true, Ordering::Relaxed);
-    }
+fn input(call: &Call<'_>) -> RegoValue {
+    let management = &call.handler.api.management;
+    let plugins = management.plugins(&call.handler.shared.status.report(call.now));
+    let ready = management.were_ready(&plugins);
     let mut text = Vec::new();
     let mut object = Members::new(&mut text);
     let mut states = Members::new(object.member("plugin_state"));
@@ -120,7 +81,6 @@ fn input(handler: &Handler) -> RegoValue {
         string(states.member(name), state.as_str());
     }
     states.end();
-    let ready = handler.api.was_ready.load(Ordering::Relaxed);
     crate::api::json::boolean(object.member("plugins_ready"), ready);
     object.end();
     parse_rego_json(&text, 8).unwrap_or(RegoValue::Null)

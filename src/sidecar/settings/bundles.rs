@@ -9,10 +9,12 @@ use ::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::bundle::{OpaKey, OpaTrust};
 use crate::server::secret;
+use crate::wire;
 
 use super::super::activation::{self, OnPersistError, Profile};
-use super::super::config::opa::{OpaConfig, Service};
+use super::super::config::opa::{Bearer, DISCOVERY, OpaConfig, Service};
 use super::super::config::{Config, ConfigError, OnError, SourceConfig, TrustProfile};
+use super::super::credentials::Credentials;
 use super::super::source::{self, Location};
 use super::archive_limits;
 use crate::sidecar::BuildError;
@@ -45,7 +47,8 @@ pub(in crate::sidecar) fn activation(
 
 fn profile(config: &Config, opa: Option<&OpaConfig>) -> Result<Profile, BuildError> {
     let is_opa = |source: &SourceConfig| source.profile == TrustProfile::Opa;
-    if !config.sources.iter().any(is_opa) {
+    let discovers = opa.is_some_and(|opa| opa.discovery.is_some());
+    if !discovers && !config.sources.iter().any(is_opa) {
         return Ok(Profile::Lictor {
             keyring: PathBuf::from(&config.keyring),
         });
@@ -63,6 +66,36 @@ fn profile(config: &Config, opa: Option<&OpaConfig>) -> Result<Profile, BuildErr
     Ok(Profile::Opa {
         trust: Arc::new(trust.collect::<Result<_, _>>()?),
     })
+}
+
+/// What fetches the discovery bundle is told; None where there is none.
+pub(in crate::sidecar) fn discovery(
+    config: &Config,
+    opa: &OpaConfig,
+) -> Result<Option<activation::Settings>, BuildError> {
+    let Some((source, service)) = opa.discovery_source() else {
+        return Ok(None);
+    };
+    let settings = activation(config, Some(opa))?;
+    let trust = OpaTrust {
+        keys: keys(config, Some(opa))?,
+        keyid: source.signing.kid.clone(),
+        scope: source.signing.scope.clone(),
+        exclude_files: source.signing.exclude_files.clone(),
+        allow_unsigned: config.opa.allow_unsigned,
+    };
+    Ok(Some(activation::Settings {
+        profile: Profile::Opa {
+            trust: Arc::new(vec![trust]),
+        },
+        sources: vec![self::source(&source, Some(service))?],
+        // Of its own: two that clean the same folder would disturb each other.
+        cache_dir: settings
+            .cache_dir
+            .filter(|_| source.persist)
+            .map(|dir| dir.join(DISCOVERY)),
+        ..settings
+    }))
 }
 
 fn keys(config: &Config, opa: Option<&OpaConfig>) -> Result<BTreeMap<String, OpaKey>, BuildError> {
@@ -107,8 +140,15 @@ fn source(
     let location = if url.starts_with("http://") || url.starts_with("https://") {
         Location::Http {
             url: url.parse().map_err(|error| invalid(&error))?,
-            token_file: config.token_file.as_ref().map(PathBuf::from),
-            ca_file: config.ca_file.as_ref().map(PathBuf::from),
+            credentials: match (service, &config.token_file) {
+                (Some(service), _) => credentials(service),
+                (None, Some(path)) => Credentials::bearer(path),
+                (None, None) => Credentials::None,
+            },
+            client: wire::Settings {
+                ca_file: config.ca_file.as_ref().map(PathBuf::from),
+                ..service.map(client).unwrap_or_default()
+            },
             wait: config.wait,
             takes_deltas: config.profile == TrustProfile::Opa,
             headers: service.map(headers).transpose()?.unwrap_or_default(),
@@ -138,6 +178,34 @@ fn source(
     })
 }
 
+/// How a service of an OPA configuration is talked to.
+pub(super) fn client(service: &Service) -> wire::Settings {
+    let tls = service.tls.as_ref();
+    let ca_file = tls.filter(|tls| !tls.ca_cert.is_empty());
+    wire::Settings {
+        ca_file: ca_file.map(|tls| PathBuf::from(&tls.ca_cert)),
+        ..wire::Settings::default()
+    }
+}
+
+/// Who we are to a service of an OPA configuration, where its headers do not say.
+pub(super) fn credentials(service: &Service) -> Credentials {
+    match &service.credentials.bearer {
+        Some(bearer) if !bearer.token_path.is_empty() => Credentials::TokenFile {
+            path: PathBuf::from(&bearer.token_path),
+            scheme: scheme(bearer).to_owned(),
+        },
+        _ => Credentials::None,
+    }
+}
+
+fn scheme(bearer: &Bearer) -> &str {
+    match bearer.scheme.as_str() {
+        "" => "Bearer",
+        scheme => scheme,
+    }
+}
+
 /// What an OPA configuration sends along to a service, its token included where it stands in the file.
 pub(super) fn headers(service: &Service) -> Result<HeaderMap, ConfigError> {
     let mut headers = HeaderMap::new();
@@ -154,12 +222,7 @@ pub(super) fn headers(service: &Service) -> Result<HeaderMap, ConfigError> {
     if let Some(bearer) = &service.credentials.bearer
         && !bearer.token.is_empty()
     {
-        let scheme = if bearer.scheme.is_empty() {
-            "Bearer"
-        } else {
-            &bearer.scheme
-        };
-        let value = HeaderValue::try_from(format!("{scheme} {}", bearer.token));
+        let value = HeaderValue::try_from(format!("{} {}", scheme(bearer), bearer.token));
         let mut value = value.map_err(|_| {
             ConfigError::Invalid("`services.*.credentials.bearer.token` cannot be sent".to_owned())
         })?;

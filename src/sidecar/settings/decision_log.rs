@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 
 use super::super::config::opa::OpaConfig;
 use super::super::config::{Config, ConfigError};
+use super::super::credentials::Credentials;
 use super::super::decision_log::{Settings, UploadSettings};
-use super::bundles::headers;
+use super::bundles::{client, credentials, headers};
 use crate::wire;
 
 /// What the decision log is told.
@@ -24,11 +25,15 @@ pub(in crate::sidecar) fn decision_log(
             url: url.parse().map_err(|error| {
                 ConfigError::Invalid(format!("`decision_log.upload.url` is `{url}`: {error}"))
             })?,
-            token_file: upload.token_file.as_ref().map(PathBuf::from),
+            credentials: match (service, &upload.token_file) {
+                (Some(service), _) => credentials(service),
+                (None, Some(path)) => Credentials::bearer(path),
+                (None, None) => Credentials::None,
+            },
             headers: service.map(headers).transpose()?.unwrap_or_default(),
             client: wire::Settings {
                 ca_file: upload.ca_file.as_ref().map(PathBuf::from),
-                ..wire::Settings::default()
+                ..service.map(client).unwrap_or_default()
             },
             delay: (upload.min_delay, upload.max_delay.max(upload.min_delay)),
             upload_bytes: upload.upload_bytes.max(90),

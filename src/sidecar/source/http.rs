@@ -1,7 +1,7 @@
 //! A bundle behind an HTTP URL: conditional, long-polled, bounded in size and time.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use ::http::header::{
@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 
 use crate::bundle::Digest;
 use crate::sidecar::cache::Download;
+use crate::sidecar::credentials::Credentials;
 use crate::wire::{self, Client};
 
 use super::conditions::{Conditions, announced};
@@ -35,7 +36,7 @@ const WRITE_SIZE: usize = 256 * 1024;
 pub struct HttpSource {
     pub(super) client: Client,
     pub(super) url: Uri,
-    pub(super) token_file: Option<PathBuf>,
+    pub(super) credentials: Credentials,
     pub(super) wait: Duration,
     pub(super) poll: Duration,
     /// Whether a delta bundle may come instead of a whole one.
@@ -100,7 +101,7 @@ impl HttpSource {
             headers.insert("prefer", prefer);
         }
         let mut url = self.url.clone();
-        let mut token = self.authorization().await?;
+        let mut token = self.credentials.header().await?;
         let mut own = Some(&self.headers);
         for _ in 0..=MAX_REDIRECTS {
             let mut request = Request::new(wire::empty());
@@ -120,18 +121,6 @@ impl HttpSource {
         }
         Err(FetchError::Redirect("does so too often"))
     }
-
-    /// The token as its file says it now.
-    async fn authorization(&self) -> Result<Option<HeaderValue>, FetchError> {
-        let Some(path) = self.token_file.clone() else {
-            return Ok(None);
-        };
-        let read = blocking(move || read_token(&path).map_err(|detail| (path, detail))).await?;
-        match read {
-            Ok(token) => Ok(Some(token)),
-            Err((path, detail)) => Err(FetchError::Token { path, detail }),
-        }
-    }
 }
 
 /// A secret's text, without the white space around it.
@@ -146,14 +135,6 @@ pub(super) fn read_secret(path: &Path) -> Result<String, String> {
         return Err("it is empty".into());
     }
     Ok(secret.to_owned())
-}
-
-fn read_token(path: &Path) -> Result<HeaderValue, String> {
-    let token = read_secret(path)?;
-    let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-        .map_err(|_| "it holds no token".to_owned())?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 fn redirects(status: StatusCode) -> bool {

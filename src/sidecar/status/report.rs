@@ -15,6 +15,22 @@ pub struct Report {
     /// What became of the cached bundle at start-up, where it did not become active.
     pub boot_error: Option<Failure>,
     pub sources: Vec<SourceReport>,
+    /// The discovery bundle, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<SourceReport>,
+    /// The last upload of decision events, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision_log: Option<UploadReport>,
+}
+
+/// How an upload ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct UploadReport {
+    /// None = it was taken.
+    pub error: Option<String>,
+    /// The status that the service refused it with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_status: Option<u16>,
 }
 
 /// The active bundle.
@@ -117,6 +133,31 @@ pub struct SourceReport {
     pub last_error: Option<Failure>,
     /// `sha256:<hex>` of the bundle that is not asked for again for now.
     pub rejected: Option<String>,
+    /// When the last fetch ended, well or not.
+    pub last_result: Option<String>,
+    /// When the last archive was received.
+    pub last_download: Option<String>,
+    /// What of it decides.
+    pub active: Option<ActiveReport>,
+    /// Nanoseconds of the last fetch.
+    pub fetch_ns: u64,
+    /// Nanoseconds from the last archive to the end of its steps.
+    pub load_ns: u64,
+    /// What is to be said although nothing went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// What a source has given that decides now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ActiveReport {
+    pub revision: String,
+    /// `sha256:<hex>` of what was received last.
+    pub digest: String,
+    /// Bytes of the last whole archive.
+    pub bytes: u64,
+    pub is_delta: bool,
+    pub activated_at: String,
 }
 
 /// A failed fetch or activation.
@@ -128,5 +169,8 @@ pub struct Failure {
     pub detail: String,
     /// The bundle's revision, where its signature held.
     pub revision: Option<String>,
+    /// The status that the source answered with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_status: Option<u16>,
     pub at: String,
 }

@@ -87,7 +87,7 @@ fn what_opa_was_told_holds_here() {
                 .is_some_and(|line| line.contains(text))
         })
     };
-    for key in ["`caching`", "`status.console`"] {
+    for key in ["`caching`"] {
         assert!(named(key), "{key}: {:#?}", sidecar.process.log());
     }
 }
@@ -116,7 +116,14 @@ fn what_would_be_lost_stops_the_start() {
             "`plugins.mine`: plugins cannot be loaded",
         ),
         ("bundels: {}", "did you mean `bundle"),
-        ("discovery: {resource: /x}", "`discovery`"),
+        (
+            "discovery: {resource: /x}",
+            "`discovery.service` is missing",
+        ),
+        (
+            "services: {a: {url: http://a}}\ndiscovery: {service: a, resource: /x}",
+            "cannot be combined",
+        ),
         ("a: [", "opa.yaml"),
     ] {
         pod.put_at("opa.yaml", text.as_bytes());

@@ -1,10 +1,22 @@
-//! A bundle server as OPA knows it: entity tags, and nothing else.
+//! A server as OPA knows it: bundles with entity tags, and whatever is posted is kept.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+
+/// What was posted.
+#[derive(Clone, Debug)]
+pub struct Post {
+    /// Without its first slash.
+    pub path: String,
+    /// In lower case but for values.
+    pub head: String,
+    pub body: Value,
+}
 
 /// See the module. Stops answering when told to.
 #[derive(Clone, Debug)]
@@ -17,6 +29,9 @@ pub struct BundleServer {
 struct Shared {
     bundles: Mutex<HashMap<String, (Vec<u8>, String)>>,
     requests: Mutex<HashMap<String, String>>,
+    posts: Mutex<Vec<Post>>,
+    /// What posts are answered with; 0 = 200.
+    answer: AtomicU16,
     stopped: AtomicBool,
 }
 
@@ -57,6 +72,21 @@ impl BundleServer {
         requests.get(name).cloned().unwrap_or_default()
     }
 
+    /// What was posted to this path.
+    pub fn posts(&self, path: &str) -> Vec<Post> {
+        let posts = self.shared.posts.lock().unwrap();
+        posts
+            .iter()
+            .filter(|post| post.path == path)
+            .cloned()
+            .collect()
+    }
+
+    /// Answers posts with this status from now on.
+    pub fn answer_posts(&self, status: u16) {
+        self.shared.answer.store(status, Ordering::SeqCst);
+    }
+
     /// Answers nobody any more.
     pub fn stop(&self) {
         self.shared.stopped.store(true, Ordering::SeqCst);
@@ -89,6 +119,20 @@ impl Shared {
                 .unwrap_or_default()
                 .trim_start_matches('/')
                 .to_owned();
+            if head.starts_with("POST ") {
+                let body = body(&head, &mut reader)?;
+                self.posts.lock().unwrap().push(Post {
+                    path: name,
+                    head,
+                    body: serde_json::from_slice(&body).unwrap_or_default(),
+                });
+                let status = self.answer.load(Ordering::SeqCst).max(200);
+                write!(
+                    stream,
+                    "HTTP/1.1 {status} Whatever\r\ncontent-length: 0\r\n\r\n"
+                )?;
+                continue;
+            }
             let mut requests = self.requests.lock().unwrap();
             requests.insert(name.clone(), head.clone());
             drop(requests);
@@ -112,4 +156,25 @@ impl Shared {
             stream.write_all(&archive)?;
         }
     }
+}
+
+/// A request's body, unpacked.
+fn body(head: &str, reader: &mut impl std::io::Read) -> std::io::Result<Vec<u8>> {
+    let header = |name: &str| {
+        head.lines().find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found
+                .eq_ignore_ascii_case(name)
+                .then(|| value.trim().to_owned())
+        })
+    };
+    let length = header("content-length").and_then(|length| length.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body)?;
+    if header("content-encoding").as_deref() == Some("gzip") {
+        let mut unpacked = Vec::new();
+        flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut unpacked)?;
+        return Ok(unpacked);
+    }
+    Ok(body)
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::super::{Config, SigningConfig, SourceConfig, TrustProfile};
-use super::{Bundle, OpaConfig, Service};
+use super::{Bundle, DISCOVERY, OpaConfig, Service};
 
 /// The tenant where an OPA configuration is all there is.
 const TENANT: &str = "default";
@@ -14,7 +14,7 @@ const POLLING: (u64, u64) = (60, 120);
 impl OpaConfig {
     /// Sets sources, tenant and cache folder, and returns the paths of what was set: ours and the file's.
     pub(super) fn apply_bundles(&self, config: &mut Config) -> Vec<(&'static str, &'static str)> {
-        if self.bundles.is_empty() {
+        if self.bundles.is_empty() && self.discovery.is_none() {
             return Vec::new();
         }
         let sources = self.bundles.iter().filter_map(|(name, bundle)| {
@@ -23,7 +23,8 @@ impl OpaConfig {
         });
         config.sources = sources.collect();
         TENANT.clone_into(&mut config.tenant);
-        let persists = self.bundles.values().any(|bundle| bundle.persist);
+        let persists = self.bundles.values().any(|bundle| bundle.persist)
+            || self.discovery.as_ref().is_some_and(|found| found.persist);
         config.cache.dir = match &self.persistence_directory {
             _ if !persists => "none".to_owned(),
             Some(dir) => dir.clone(),
@@ -38,6 +39,14 @@ impl OpaConfig {
             ("tenant", "bundles"),
             ("cache.dir", "persistence_directory"),
         ]
+    }
+
+    /// The discovery bundle as a source, and the service that it asks.
+    #[must_use]
+    pub fn discovery_source(&self) -> Option<(SourceConfig, &Service)> {
+        let bundle = self.discovery.as_ref()?.bundle();
+        let (_, service) = self.service(&bundle.service)?;
+        Some((source(DISCOVERY, &bundle, service), service))
     }
 
     /// The service that a source of this file asks.

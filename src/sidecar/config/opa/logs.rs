@@ -1,4 +1,4 @@
-//! `decision_logs` as settings of ours.
+//! `decision_logs` as settings of ours, and the services that events and the status go to.
 
 use std::time::Duration;
 
@@ -74,5 +74,16 @@ impl OpaConfig {
             return self.services.values().next().filter(|_| !logs.console);
         }
         self.services.get(&logs.service)
+    }
+
+    /// The service that the status goes to: the named one, or without another place the first.
+    #[must_use]
+    pub fn status_service(&self) -> Option<&Service> {
+        let status = self.status.as_ref()?;
+        if status.service.is_empty() {
+            let is_elsewhere = status.console || status.prometheus;
+            return self.services.values().next().filter(|_| !is_elsewhere);
+        }
+        self.services.get(&status.service)
     }
 }

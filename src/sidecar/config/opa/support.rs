@@ -33,9 +33,6 @@ use Support::{Different, Refused, Same, Warned};
 
 const POLLED: Support =
     Different("polled in the middle between the two, give or take a tenth of it");
-const NO_DISCOVERY: Support = Refused("discovery is not served by this version");
-const NO_STATUS: Support =
-    Warned("the status is not sent by this version; `GET /v1/status` has it");
 const NO_CREDENTIALS: Support = Refused("credentials of this kind are not served: use `bearer`");
 const NO_CACHE: Support =
     Warned("no built-in function here asks the network, so nothing is cached");
@@ -65,10 +62,7 @@ pub const KEYS: &[OptionRow] = &[
     row("services.*.type", Same),
     row("services.*.credentials.bearer.token", Same),
     row("services.*.credentials.bearer.token_path", Same),
-    row(
-        "services.*.credentials.bearer.scheme",
-        Different("with `token_path` always Bearer"),
-    ),
+    row("services.*.credentials.bearer.scheme", Same),
     row("services.*.credentials.client_tls.cert", NO_CREDENTIALS),
     row(
         "services.*.credentials.client_tls.private_key",
@@ -126,7 +120,33 @@ pub const KEYS: &[OptionRow] = &[
         "bundles.*.signing.allow_unsigned_delta_bundles",
         Different("a delta passes where unsigned bundles do: `opa.allow_unsigned`"),
     ),
-    row("discovery.**", NO_DISCOVERY),
+    row("discovery.service", Same),
+    row("discovery.resource", Same),
+    row(
+        "discovery.decision",
+        Different("`opa.runtime` is refused: use `${VARIABLE}` in the document"),
+    ),
+    row("discovery.name", Same),
+    row("discovery.prefix", Same),
+    row("discovery.persist", Same),
+    row(
+        "discovery.trigger",
+        Different("always periodic; `POST /v1/sync` of the admin listener fetches now"),
+    ),
+    row("discovery.polling.min_delay_seconds", POLLED),
+    row("discovery.polling.max_delay_seconds", POLLED),
+    row("discovery.polling.long_polling_timeout_seconds", Same),
+    row(
+        "discovery.polling.superseded_etag_ttl_seconds",
+        Warned("a rejected bundle is not asked for again for `retry_rejected`"),
+    ),
+    row("discovery.signing.keyid", Same),
+    row("discovery.signing.scope", Same),
+    row("discovery.signing.exclude_files", Same),
+    row(
+        "discovery.signing.allow_unsigned_delta_bundles",
+        Different("a delta passes where unsigned bundles do: `opa.allow_unsigned`"),
+    ),
     row("decision_logs.plugin", NO_PLUGIN),
     row("decision_logs.service", Same),
     row("decision_logs.partition_name", Same),
@@ -169,18 +189,23 @@ pub const KEYS: &[OptionRow] = &[
         Warned("events carry the request id and the trace, no other headers"),
     ),
     row("status.plugin", NO_PLUGIN),
-    row("status.service", NO_STATUS),
-    row("status.partition_name", NO_STATUS),
-    row("status.console", NO_STATUS),
+    row("status.service", Same),
+    row("status.partition_name", Same),
+    row(
+        "status.console",
+        Different("to standard output, one status a line; the log is on standard error"),
+    ),
     row(
         "status.prometheus",
-        Different("metrics of bundles are always there, under our names"),
+        Different(
+            "two stages of loading a bundle; the error's code in place of its message; metrics of our own beside them",
+        ),
     ),
     row(
         "status.prometheus_config.**",
         Warned("the metrics of bundles here have buckets of their own"),
     ),
-    row("status.trigger", NO_STATUS),
+    row("status.trigger", Same),
     row("default_decision", Same),
     row("default_authorization_decision", Same),
     row(

@@ -173,14 +173,14 @@ fn what_is_wrong_is_named_by_its_path() {
 #[test]
 fn what_does_no_harm_is_a_warning_with_its_path() {
     let warnings = parse(
-        "caching: {inter_query_builtin_cache: {max_size_bytes: 1}}\nstatus: {console: true}\n",
+        "caching: {inter_query_builtin_cache: {max_size_bytes: 1}}\nstatus: {prometheus_config: {}}\n",
     )
     .unwrap()
     .warnings;
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(warnings[0].starts_with("`caching`: "), "{warnings:?}");
     assert!(
-        warnings[1].starts_with("`status.console`: "),
+        warnings[1].starts_with("`status.prometheus_config`: "),
         "{warnings:?}"
     );
 }

@@ -39,7 +39,7 @@ fn source(address: SocketAddr) -> HttpSource {
     HttpSource {
         client,
         url: format!("http://{address}/bundle?secret=1").parse().unwrap(),
-        token_file: None,
+        credentials: Credentials::None,
         wait: Duration::from_secs(50),
         takes_deltas: false,
         headers: HeaderMap::new(),
@@ -107,7 +107,7 @@ async fn the_token_is_read_anew_and_never_sent_on_a_redirect() {
     let redirect = format!("307 Temporary Redirect\r\nlocation: http://{elsewhere}/b");
     let (address, asked) = server(vec![answer(&redirect, b""), answer("403 Forbidden", b"")]);
     let mut source = source(address);
-    source.token_file = Some(token_file.clone());
+    source.credentials = Credentials::bearer(&token_file);
     fetch(&source, &Conditions::default()).await.unwrap();
     assert!(
         asked
@@ -132,7 +132,7 @@ async fn a_token_file_without_a_token_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let (address, _asked) = server(vec![]);
     let mut source = source(address);
-    source.token_file = Some(dir.path().join("token"));
+    source.credentials = Credentials::bearer(dir.path().join("token"));
     let absent = fetch(&source, &Conditions::default()).await.unwrap_err();
     assert_eq!(absent.code(), "token");
     std::fs::write(dir.path().join("token"), " \n").unwrap();

@@ -1,0 +1,74 @@
+//! How a request to a service shows who we are. Files are read for every request: they may change at any time.
+
+use std::path::PathBuf;
+
+use http::HeaderValue;
+
+use crate::server::secret;
+
+/// What goes into `authorization`.
+#[derive(Clone, Debug, Default)]
+pub enum Credentials {
+    /// Nothing, or what the configured headers have.
+    #[default]
+    None,
+    /// `<scheme> <the token that the file holds>`.
+    TokenFile { path: PathBuf, scheme: String },
+}
+
+/// Why a request cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    #[error("cannot use the token file `{}`: {detail}", path.display())]
+    TokenFile { path: PathBuf, detail: String },
+}
+
+impl Credentials {
+    /// A file with a bearer token.
+    #[must_use]
+    pub fn bearer(path: impl Into<PathBuf>) -> Self {
+        Self::TokenFile {
+            path: path.into(),
+            scheme: "Bearer".to_owned(),
+        }
+    }
+
+    /// The value as of now; None where there is none to send.
+    ///
+    /// # Errors
+    ///
+    /// [`CredentialsError`].
+    pub async fn header(&self) -> Result<Option<HeaderValue>, CredentialsError> {
+        match self {
+            Self::None => Ok(None),
+            Self::TokenFile { path, scheme } => {
+                let failed = |detail: String| CredentialsError::TokenFile {
+                    path: path.clone(),
+                    detail,
+                };
+                let file = path.clone();
+                let read = tokio::task::spawn_blocking(move || secret::read_token(&file)).await;
+                let token = read
+                    .map_err(|error| failed(error.to_string()))?
+                    .map_err(|error| failed(reason(&error)))?;
+                let value = secret_value(&format!("{scheme} {token}"));
+                value
+                    .ok_or_else(|| failed("it holds no token".to_owned()))
+                    .map(Some)
+            }
+        }
+    }
+}
+
+fn secret_value(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// An error with what is behind it.
+fn reason(error: &dyn std::error::Error) -> String {
+    error
+        .source()
+        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}
