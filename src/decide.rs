@@ -316,6 +316,24 @@ impl Worker {
         result
     }
 
+    /// As [`Worker::rego`] for a question about the door itself, which is no decision: nothing of it is recorded.
+    ///
+    /// # Errors
+    ///
+    /// [`DecideError`].
+    pub fn rego_aside<R>(
+        &mut self,
+        path: &[RegoSegment<'_>],
+        input: &RegoInput,
+        question: &Question<'_>,
+        encode: impl FnOnce(&Answered<'_>, &RegoAnswer) -> R,
+    ) -> Result<R, DecideError> {
+        let recorder = self.recorder.take();
+        let result = self.rego(path, input, question, encode);
+        self.recorder = recorder;
+        result
+    }
+
     /// Asks Rego a query: `encode` gets an object of variables for each way in which it holds.
     ///
     /// # Errors

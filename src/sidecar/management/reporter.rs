@@ -97,10 +97,9 @@ impl Reporter {
         let mut changes = self.management.status.changes();
         let mut working = Working::default();
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
-        self.settings.mark_changed();
         loop {
-            if self.settings.has_changed().unwrap_or(false) {
-                let settings = Arc::clone(&self.settings.borrow_and_update());
+            let settings = Arc::clone(&self.settings.borrow_and_update());
+            if !Arc::ptr_eq(&settings, &working.settings) {
                 self.adopt(settings, &mut working);
             }
             changes.mark_unchanged();

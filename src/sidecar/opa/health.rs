@@ -55,7 +55,7 @@ pub(super) fn rule(call: &Call<'_>, rule: &str) -> Result<Reply, Failure> {
     let segments: Vec<RegoSegment<'_>> = path.segments();
     let question = call.question(&below, b"");
     let mut worker = call.handler.worker.borrow_mut();
-    let result = worker.rego(&segments, &input, &question, |_, answer| {
+    let result = worker.rego_aside(&segments, &input, &question, |_, answer| {
         answer.value.clone()
     });
     let reference = path.reference();

@@ -144,3 +144,36 @@ fn without_a_policy_every_request_is_an_error() {
         assert_eq!(answer.status, 500);
     }
 }
+
+#[test]
+fn what_is_asked_about_the_api_itself_is_no_logged_decision() {
+    let pod = Pod::new();
+    let health = "package system.health\n\nlive := true\n";
+    let open = "package system.authz\n\nallow := true\n";
+    pod.put(&rego_bundle(
+        1,
+        &[
+            ("shop/shop.rego", MODULE),
+            ("authz.rego", open),
+            ("health.rego", health),
+        ],
+        DATA,
+    ));
+    let log = pod.path("decisions.jsonl");
+    pod.configure(&serde_json::json!({"decision_log": {"file": log}}));
+    let mut sidecar = start(&pod, &ARGUMENTS);
+    let asked = sidecar.http().get("/health/live");
+    assert_eq!(asked.status, 200, "{}", asked.text());
+    let decided = sidecar.post("/v1/data/shop/allow", "{}");
+    assert_eq!(decided.status, 200, "{}", decided.text());
+    // Stopped, it has written all that it has.
+    sidecar.process.signal("TERM");
+    sidecar.process.exit();
+    let text = std::fs::read_to_string(&log).unwrap();
+    let paths: Vec<String> = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|event| event["path"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(paths, ["shop/allow"], "{text}");
+}
