@@ -79,8 +79,11 @@ fn serving(yaml: &str) -> Serving {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let sidecar = Sidecar::build(&Loaded::made(config), runtime.handle()).unwrap();
     runtime.block_on(async {
-        sidecar.activator.boot().await;
-        let running = sidecar.activator.spawn(&tokio::runtime::Handle::current());
+        sidecar.plane.activator.boot().await;
+        let running = sidecar
+            .plane
+            .activator
+            .spawn(&tokio::runtime::Handle::current());
         sidecar.shared.reader.clone().reached(1).await;
         running.stop().await;
     });
