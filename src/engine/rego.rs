@@ -1,6 +1,6 @@
 //! Rego: modules compiled once per bundle, documents under `data` evaluated on request.
 //!
-//! Every rule that can be asked for is an entry point of one program of `regorus`' register machine; a rule that
+//! Every rule that can be asked for is an entry point of a program of `regorus`' register machine; a rule that
 //! the machine refuses runs on its interpreter instead. A [`Rego`] is immutable and shared. A [`RegoMachine`] belongs
 //! to one worker and holds the register machine and the interpreter between decisions. A document that no rule
 //! defines comes from the bundle's compact data and is made a value only when it is asked for.
@@ -14,6 +14,8 @@ mod error;
 mod json;
 mod machine;
 mod query;
+mod rename;
+mod repair;
 mod rewrite;
 mod self_test;
 mod source;
@@ -79,7 +81,7 @@ pub struct Rego {
 struct Shared {
     tree: Node,
     rules: Vec<Rule>,
-    program: Option<Arc<regorus::rvm::program::Program>>,
+    programs: Vec<Arc<regorus::rvm::program::Program>>,
     /// Prepared once, copied for each machine that needs it.
     interpreter: regorus::Engine,
     /// The part of the bundle's data that a module refers to.

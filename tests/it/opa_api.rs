@@ -15,6 +15,8 @@ use crate::support::pod::Pod;
 use crate::support::sidecar::Sidecar;
 use crate::support::{Answer, Http};
 
+pub use pair::Opa;
+
 /// The module that every test of this door asks.
 pub const MODULE: &str = include_str!("opa_api/shop.rego");
 /// The data beside it.

@@ -2,10 +2,17 @@
 //! an argument from outside could ask for more memory or time than a decision may have.
 
 mod bounds;
+pub(super) mod conflict;
 mod crypto;
+mod format;
+mod glob;
+mod intersect;
 mod jwt;
 mod network;
 mod old;
+mod text;
+mod uri;
+mod yaml;
 
 use std::cell::Cell;
 
@@ -82,6 +89,9 @@ const OURS: &[Supplied] = supplied! { false
     "crypto.md5" 1 crypto::md5;
     "crypto.sha1" 1 crypto::sha1;
     "crypto.sha256" 1 crypto::sha256;
+    "glob.match" 3 glob::matches;
+    "glob.quote_meta" 1 text::quote_glob;
+    "indexof" 2 text::index_of;
     "io.jwt.decode" 1 jwt::decode;
     "io.jwt.decode_verify" 2 jwt::decode_verify;
     "io.jwt.encode_sign" 3 jwt::encode_sign;
@@ -99,11 +109,24 @@ const OURS: &[Supplied] = supplied! { false
     "io.jwt.verify_rs384" 2 jwt::verify_rs384;
     "io.jwt.verify_rs512" 2 jwt::verify_rs512;
     "json.marshal" 1 old::marshal;
+    "lower" 1 text::lower;
     "net.cidr_contains_matches" 2 network::contains_matches;
     "net.cidr_intersects" 2 network::intersects;
     "net.cidr_merge" 1 network::merge;
+    "regex.globs_match" 2 intersect::matches;
+    "sprintf" 2 format::sprintf;
+    "strings.count" 2 text::count;
     "strings.split_n" 3 old::split_n;
     "time.now_ns" 0 now;
+    "to_number" 1 text::to_number;
+    "trace" 1 text::trace;
+    "upper" 1 text::upper;
+    "uri.is_valid" 1 uri::is_valid;
+    "uri.parse" 1 uri::parse;
+    "urlquery.decode" 1 text::query_decode;
+    "yaml.is_valid" 1 yaml::is_valid;
+    "yaml.marshal" 1 yaml::marshal;
+    "yaml.unmarshal" 1 yaml::unmarshal;
 };
 
 /// Of Rego v0 alone.
@@ -132,7 +155,6 @@ const GUARDED: &[Supplied] = guarded! {
     "regex.match" 2 bounds::pattern_first;
     "regex.replace" 3 bounds::pattern_second;
     "regex.split" 2 bounds::pattern_first;
-    "sprintf" 2 bounds::format;
 };
 
 /// What is supplied to regorus.

@@ -1,12 +1,13 @@
 //! Modules to a [`Rego`].
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use regorus::languages::rego::compiler::Compiler;
 use regorus::rvm::Instruction;
 use regorus::rvm::instructions::BuiltinCallParams;
-use regorus::rvm::program::{BuiltinInfo, Program, RuleInfo, RuleType};
-use regorus::unstable::{Module as Parsed, Ref};
+use regorus::rvm::program::{BuiltinInfo, Program};
+use regorus::unstable::{Module as Parsed, Ref, Rule as ParsedRule};
 use regorus::value::Object;
 use regorus::{CompiledPolicy, Engine as Interpreter, Value};
 
@@ -15,7 +16,8 @@ use crate::engine::Data;
 use super::builtins;
 use super::calls::{Calls, Functions};
 use super::convert::to_rego;
-use super::rewrite::rewritten;
+use super::repair::repair;
+use super::rewrite::{Names, rewritten};
 use super::source;
 use super::tree::Node;
 use super::{Rego, RegoError, RegoErrorKind, Shared};
@@ -65,8 +67,16 @@ pub(super) struct Rule {
     /// The last part of its path.
     pub last: String,
     pub engine: Engine,
-    /// Position among the program's entry points, where it runs on the register machine.
-    pub entry: Option<usize>,
+    /// Where it begins, if it runs on the register machine.
+    pub entry: Option<Entry>,
+}
+
+/// Where a rule begins on the register machine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub program: usize,
+    /// Position among the program's entry points.
+    pub entry: usize,
 }
 
 /// Compiles modules against the data beside them. Without `prints`, `print` does nothing.
@@ -84,9 +94,10 @@ pub fn compile(modules: Vec<Module>, data: &Data, prints: bool) -> Result<Rego, 
     builtins::extend(&mut interpreter)
         .map_err(|report| vec![RegoError::from_report(&report, RegoErrorKind::Internal)])?;
     let mut errors = Vec::new();
+    let package_names = Names::of(&modules);
     for module in &modules {
         interpreter.set_rego_v0(module.version == Version::V0);
-        let added = rewritten(module, prints)
+        let added = rewritten(module, &package_names, prints)
             .and_then(|text| interpreter.add_policy(module.path.to_string(), text));
         if let Err(report) = added {
             errors.push(RegoError::from_report(&report, RegoErrorKind::Parse));
@@ -111,13 +122,13 @@ pub fn compile(modules: Vec<Module>, data: &Data, prints: bool) -> Result<Rego, 
         .add_data(values.clone())
         .map_err(|report| internal(&report))?;
     let (tree, names, lasts) = rules(&parsed);
-    let (program, rules) = match names.first() {
-        None => (None, Vec::new()),
+    let (programs, rules) = match names.first() {
+        None => (Vec::new(), Vec::new()),
         Some(first) => {
             let policy = interpreter
                 .compile_with_entrypoint(&first.as_str().into())
                 .map_err(|report| internal(&report))?;
-            to_machine(&policy, &calls, names, lasts)
+            to_machine(&policy, &calls, &with_default(&parsed), names, lasts)
         }
     };
     // It switches the gathering of prints on as it compiles; and what it keeps of that is not wanted.
@@ -126,7 +137,7 @@ pub fn compile(modules: Vec<Module>, data: &Data, prints: bool) -> Result<Rego, 
         shared: Some(Arc::new(Shared {
             tree,
             rules,
-            program,
+            programs,
             interpreter,
             data: values,
             modules,
@@ -178,18 +189,21 @@ pub(super) fn name(path: &[String]) -> String {
     })
 }
 
-/// One program of all rules that the register machine takes. Where it refuses, halves are tried until the rules at
-/// fault are found.
+/// Rules of one program. What an evaluation costs grows a little with the rules of its program.
+const MOST_ENTRIES: usize = 64;
+
+/// Programs of the rules that the register machine takes. Where it refuses several, each is tried alone to find those at
+/// fault.
 fn to_machine(
     policy: &CompiledPolicy,
     calls: &Calls,
+    with_default: &HashSet<String>,
     names: Vec<String>,
     lasts: Vec<String>,
-) -> (Option<Arc<Program>>, Vec<Rule>) {
-    let mut refused = vec![None; names.len()];
-    let whole: Vec<usize> = (0..names.len()).collect();
+) -> (Vec<Arc<Program>>, Vec<Rule>) {
     let maker = Maker {
         policy,
+        with_default,
         foreign: calls
             .foreign
             .iter()
@@ -197,36 +211,50 @@ fn to_machine(
             .collect(),
         names: &names,
     };
-    let mut program = maker.find_refused(&whole, &mut refused);
-    let taken: Vec<usize> = (0..names.len())
-        .filter(|index| refused.get(*index).is_some_and(Option::is_none))
-        .collect();
-    if program.is_none() && !taken.is_empty() {
-        match maker.attempt(&taken) {
-            Ok(made) => program = Some(made),
-            Err(reason) => {
-                // Each rule alone is taken, all of them together are too many.
-                for slot in &mut refused {
-                    slot.get_or_insert_with(|| reason.clone());
-                }
+    let mut programs = Vec::new();
+    let mut engines: Vec<(Engine, Option<Entry>)> = Vec::with_capacity(names.len());
+    let all: Vec<usize> = (0..names.len()).collect();
+    for these in all.chunks(MOST_ENTRIES) {
+        let mut taken = these.to_vec();
+        let mut refused = vec![None; these.len()];
+        let mut made = maker.attempt(&taken);
+        if made.is_err() {
+            for (rule, slot) in these.iter().zip(&mut refused) {
+                *slot = maker.attempt(&[*rule]).err();
             }
+            let ways = these.iter().zip(&refused);
+            taken = ways
+                .filter(|(_, refused)| refused.is_none())
+                .map(|(rule, _)| *rule)
+                .collect();
+            made = maker.attempt(&taken);
         }
+        let mut entries = 0..;
+        for slot in refused {
+            engines.push(match (slot, &made) {
+                (Some(reason), _) => (Engine::Interpreter(reason), None),
+                (None, Err(reason)) => (Engine::Interpreter(reason.clone()), None),
+                (None, Ok(_)) => {
+                    let entry = entries.next().map(|entry| Entry {
+                        program: programs.len(),
+                        entry,
+                    });
+                    (Engine::Machine, entry)
+                }
+            });
+        }
+        programs.extend(made.ok().filter(|_| !taken.is_empty()));
     }
-    let mut entries = 0..;
     let named = names.into_iter().zip(lasts);
-    let rules = named.zip(refused).map(|((name, last), refused)| {
-        let (engine, entry) = match refused {
-            Some(reason) => (Engine::Interpreter(reason), None),
-            None => (Engine::Machine, entries.next()),
-        };
-        Rule {
+    let rules = named
+        .zip(engines)
+        .map(|((name, last), (engine, entry))| Rule {
             name,
             last,
             engine,
             entry,
-        }
-    });
-    (program, rules.collect())
+        });
+    (programs, rules.collect())
 }
 
 /// Makes programs.
@@ -234,36 +262,11 @@ struct Maker<'m> {
     policy: &'m CompiledPolicy,
     foreign: Vec<(&'static str, usize)>,
     names: &'m [String],
+    /// The functions that have a default.
+    with_default: &'m HashSet<String>,
 }
 
 impl Maker<'_> {
-    /// The program of these rules; where there is none, why each of those that are refused alone is.
-    fn find_refused(
-        &self,
-        these: &[usize],
-        refused: &mut [Option<String>],
-    ) -> Option<Arc<Program>> {
-        match self.attempt(these) {
-            Ok(program) => Some(program),
-            Err(reason) => {
-                match these {
-                    [] => {}
-                    [one] => {
-                        if let Some(slot) = refused.get_mut(*one) {
-                            *slot = Some(reason);
-                        }
-                    }
-                    more => {
-                        let (left, right) = more.split_at(more.len() / 2);
-                        self.find_refused(left, refused);
-                        self.find_refused(right, refused);
-                    }
-                }
-                None
-            }
-        }
-    }
-
     fn attempt(&self, these: &[usize]) -> Result<Arc<Program>, String> {
         let entries: Vec<&str> = these
             .iter()
@@ -274,29 +277,37 @@ impl Maker<'_> {
             Compiler::compile_from_policy_with_host_await(self.policy, &entries, &self.foreign)
                 .map_err(|error| error.error.to_string())?;
         let mut program = Arc::try_unwrap(program).map_err(|_| "the program is shared")?;
-        for rule in &program.rule_infos {
-            if may_conflict(rule) {
-                return Err(format!(
-                    "`{}` could have two values at once, which the register machine does not notice",
-                    rule.name
-                ));
-            }
-            // A body without a value ends the chain there.
-            if rule.else_bodies.iter().flatten().any(|is_else| *is_else) {
-                return Err(format!("`{}` has an `else`", rule.name));
-            }
+        let default = program.rule_infos.iter();
+        if let Some(rule) = default
+            .map(|rule| &rule.name)
+            .find(|name| self.with_default.contains(*name))
+        {
+            return Err(format!("the function `{rule}` has a default"));
         }
         supply(&mut program);
+        repair(&mut program)?;
         program.validate_limits()?;
+        // Nobody looks at them: the modules are kept once, beside the programs.
+        program.sources = Vec::new();
         Ok(Arc::new(program))
     }
 }
 
-/// Whether definitions of a complete rule or of a function could disagree.
-fn may_conflict(rule: &RuleInfo) -> bool {
-    matches!(rule.rule_type, RuleType::Complete)
-        && rule.definitions.len() > 1
-        && !rule.early_exit_on_first_success
+/// The functions that have a default.
+fn with_default(modules: &[Ref<Parsed>]) -> HashSet<String> {
+    let mut found = HashSet::new();
+    for module in modules {
+        for rule in &module.policy {
+            if let ParsedRule::Default { refr, args, .. } = rule.as_ref()
+                && !args.is_empty()
+            {
+                let mut path = source::package(module);
+                path.extend(source::static_path(refr).names);
+                found.insert(name(&path));
+            }
+        }
+    }
+    found
 }
 
 /// Puts our builtins in the places of those of regorus, and a plain call in the place of each wait for the host: the

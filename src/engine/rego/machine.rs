@@ -9,8 +9,8 @@ use regorus::{Engine, Value};
 
 use crate::engine::Limits;
 
-use super::builtins;
-use super::compile::Rule;
+use super::builtins::{self, conflict};
+use super::compile::{Entry, Rule};
 use super::{Rego, RegoError, RegoErrorKind, RegoSetting, Shared};
 
 /// Steps between two looks at the clock.
@@ -29,7 +29,8 @@ pub struct RegoMachine {
 pub(super) struct Loaded {
     pub shared: Arc<Shared>,
     interpreting: bool,
-    machine: Option<RegoVM>,
+    /// One for each program, made when it is needed.
+    machines: Vec<Option<RegoVM>>,
     interpreter: Option<Engine>,
 }
 
@@ -71,7 +72,7 @@ impl RegoMachine {
             Box::new(Loaded {
                 shared: shared.clone(),
                 interpreting: self.interpreting,
-                machine: None,
+                machines: Vec::new(),
                 interpreter: None,
             })
         }))
@@ -93,16 +94,30 @@ impl Loaded {
         }
     }
 
-    fn run(&mut self, entry: usize, setting: &RegoSetting<'_>) -> Result<Value, RegoError> {
-        let machine = match &mut self.machine {
+    fn run(&mut self, entry: Entry, setting: &RegoSetting<'_>) -> Result<Value, RegoError> {
+        if self.machines.is_empty() {
+            self.machines
+                .resize_with(self.shared.programs.len(), || None);
+        }
+        let Some(slot) = self.machines.get_mut(entry.program) else {
+            return Ok(Value::Undefined);
+        };
+        let machine = match slot {
             Some(machine) => machine,
-            None => self.machine.insert(machine(&self.shared, setting.limits)?),
+            None => slot.insert(machine(&self.shared, entry.program, setting.limits)?),
         };
         machine.set_input(setting.input.value.clone().unwrap_or(Value::Undefined));
-        let result = machine.execute_entry_point_by_index(entry);
+        let result = machine.execute_entry_point_by_index(entry.entry);
         // The request's memory is not kept until the next one.
         machine.set_input(Value::Undefined);
-        Ok(result?)
+        result.map_err(|error| {
+            if conflict::take() {
+                let message = "a rule or function has two values at once, or an object at a key";
+                RegoError::new(RegoErrorKind::Conflict, message)
+            } else {
+                error.into()
+            }
+        })
     }
 
     fn interpret(&mut self, name: &str, setting: &RegoSetting<'_>) -> Result<Value, RegoError> {
@@ -130,9 +145,9 @@ impl Loaded {
     }
 }
 
-fn machine(shared: &Shared, limits: &Limits) -> Result<RegoVM, RegoError> {
+fn machine(shared: &Shared, program: usize, limits: &Limits) -> Result<RegoVM, RegoError> {
     let mut machine = RegoVM::new();
-    if let Some(program) = &shared.program {
+    if let Some(program) = shared.programs.get(program) {
         machine.load_program(program.clone());
     }
     machine.set_max_instructions(usize::try_from(limits.steps).unwrap_or(usize::MAX));

@@ -1,16 +1,70 @@
 //! A module's text as regorus gets it: statements that it cannot take are said another way, each in its own place,
 //! so that every row and column stays what it was.
 
-use regorus::unstable::{Expr, Literal, LiteralStmt, Module as Parsed, Parser, Source, Span};
+use std::collections::{HashMap, HashSet};
+
+use regorus::unstable::{
+    Expr, Literal, LiteralStmt, Module as Parsed, Parser, Rule, RuleHead, Source, Span,
+};
 
 use super::builtins::{is_own, named};
+use super::rename::renames;
 use super::source::{self, Part};
 use super::{RegoModule, RegoVersion};
 
+/// The names of the rules of each package.
+#[derive(Debug, Default)]
+pub(super) struct Names(HashMap<Vec<String>, HashSet<String>>);
+
+impl Names {
+    /// Of modules that do not parse there are none.
+    pub fn of(modules: &[RegoModule]) -> Self {
+        let mut names = Self::default();
+        for parsed in modules
+            .iter()
+            .filter_map(|module| parse(module, &module.text).ok())
+        {
+            let rules = parsed.policy.iter().filter_map(|rule| {
+                let refr = match rule.as_ref() {
+                    Rule::Default { refr, .. } => refr,
+                    Rule::Spec { head, .. } => match head {
+                        RuleHead::Compr { refr, .. }
+                        | RuleHead::Set { refr, .. }
+                        | RuleHead::Func { refr, .. } => refr,
+                    },
+                };
+                source::static_path(refr).names.into_iter().next()
+            });
+            let package = source::package(&parsed);
+            names.0.entry(package).or_default().extend(rules);
+        }
+        names
+    }
+}
+
 /// The text to compile. Without `prints`, a statement `print(...)` is always true and costs nothing.
-pub(super) fn rewritten(module: &RegoModule, prints: bool) -> anyhow::Result<String> {
-    let parsed = parse(module)?;
+pub(super) fn rewritten(
+    module: &RegoModule,
+    names: &Names,
+    prints: bool,
+) -> anyhow::Result<String> {
+    let mut parsed = parse(module, &module.text)?;
     let mut text = module.text.to_string();
+    let empty = HashSet::new();
+    let globals = names.0.get(&source::package(&parsed)).unwrap_or(&empty);
+    let edits = renames(&parsed, &text, globals).map_err(|span| {
+        let message = format!(
+            "`{}` is the name of something else, too, and there is no other of that length: please rename it",
+            span.text()
+        );
+        span.error(&message)
+    })?;
+    if !edits.is_empty() {
+        for (range, new) in edits {
+            text.replace_range(range, &new);
+        }
+        parsed = parse(module, &text)?;
+    }
     source::each_part(&parsed, &mut |part| {
         if let Part::Statement(statement) = part
             && let Some((span, replacement)) = replacement(statement, module.version, prints)
@@ -27,8 +81,8 @@ pub(super) fn rewritten(module: &RegoModule, prints: bool) -> anyhow::Result<Str
     Ok(text)
 }
 
-fn parse(module: &RegoModule) -> anyhow::Result<Parsed> {
-    let source = Source::from_contents(module.path.to_string(), module.text.to_string())?;
+fn parse(module: &RegoModule, text: &str) -> anyhow::Result<Parsed> {
+    let source = Source::from_contents(module.path.to_string(), text.to_owned())?;
     let mut parser = Parser::new(&source)?;
     if module.version == RegoVersion::V1 {
         parser.enable_rego_v1()?;
