@@ -61,6 +61,19 @@ impl Status {
         }
     }
 
+    /// The first bundle is about to decide, and as fresh as this moment: who decides by it before it is reported says
+    /// so. Does nothing where one decides already.
+    pub fn begin(&self, as_of: Timestamp) {
+        let since = as_of.unix_seconds();
+        // Somebody else's is as good.
+        let _ = self.fresh_as_of.compare_exchange(
+            i64::MIN,
+            since,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+    }
+
     /// The active bundle is as fresh as this moment.
     pub fn confirm(&self, as_of: Timestamp) {
         self.fresh_as_of
@@ -98,6 +111,10 @@ mod tests {
         let status = Status::new(Report::default());
         let at = Timestamp::from_unix_seconds;
         assert_eq!(status.bundle_age(at(100)), None);
+        status.begin(at(80));
+        assert_eq!(status.bundle_age(at(100)), Some(20));
+        status.begin(at(95));
+        assert_eq!(status.bundle_age(at(100)), Some(20));
         status.confirm(at(90));
         assert_eq!(status.bundle_age(at(100)), Some(10));
         status.confirm(at(100));

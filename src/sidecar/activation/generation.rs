@@ -99,6 +99,9 @@ impl Activator {
         if part.patches.is_empty() && offer.origin != Origin::Cache {
             part.persisted = self.persist_part_step(&part, index)?;
         }
+        if let Some(oldest) = whole.iter().map(|part| part.confirmed).min() {
+            self.status.begin(oldest);
+        }
         let published = self.publisher.publish(snapshot);
         let snapshot = published.map_err(|error| ActivationError::swapping(&error))?;
         let mut state = self.lock();

@@ -161,6 +161,12 @@ impl Activator {
         if state.keyring_generation != judge.keyring_generation {
             return Ok(None);
         }
+        let signed = snapshot.bundles.first();
+        let signed = signed.and_then(|bundle| bundle.signed.as_ref());
+        self.status.begin(match (offer.origin, signed) {
+            (Origin::Cache, Some(signed)) => signed.claims.issued_at,
+            _ => self.clock.now(),
+        });
         let published = self.publisher.publish(snapshot);
         let published = published.map_err(|error| ActivationError::swapping(&error))?;
         let active = active(published);
