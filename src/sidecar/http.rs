@@ -8,6 +8,7 @@ mod authzen;
 mod content;
 mod error;
 mod ext_authz;
+mod facade;
 mod ofrep;
 mod reply;
 mod route;
@@ -210,8 +211,7 @@ impl Handler {
     ) -> Result<Reply, Failure> {
         asked.check_once()?;
         self.callers.check_tenant(asked.tenant)?;
-        // OFREP's clients may send nothing at all, which is an empty context.
-        if route != Route::Metadata && !route.is_ofrep() {
+        if route.has_body() {
             asked.check_content_type()?;
         }
         let claims = self.callers.identify(asked.credentials(), now).await?;
@@ -221,7 +221,7 @@ impl Handler {
         let wanted = asked.wanted_revision()?;
         let limits = &self.shared.limits;
         let body = body::read(incoming, limits.body_bytes, limits.body_timeout).await?;
-        if body.is_empty() && !route.is_ofrep() {
+        if body.is_empty() && route.has_body() {
             return Err(Failure::new(ErrorCode::InvalidJson, "the body is empty"));
         }
         if let Some(wanted) = wanted {
@@ -245,6 +245,9 @@ impl Handler {
             Route::SearchSubject => authzen::search(&call, Sought::Subject),
             Route::SearchAction => authzen::search(&call, Sought::Action),
             Route::SearchResource => authzen::search(&call, Sought::Resource),
+            Route::EngineConsumption => facade::consumption(&call),
+            Route::EngineAccess => facade::access(call, head.uri.query()),
+            Route::EngineResidency => facade::residency(&call),
             Route::Flag => ofrep::flag(&call, head.uri.path()),
             Route::Flags => ofrep::flags(&call, &head.headers),
             Route::Metadata | Route::Content | Route::Forward | Route::ExtAuthz | Route::None => {

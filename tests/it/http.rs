@@ -5,6 +5,7 @@ mod authzen;
 mod authzen_search;
 mod bad;
 mod decisions;
+mod facade;
 mod identity;
 mod life;
 mod listeners;

@@ -47,6 +47,11 @@ impl Route {
         }
     }
 
+    /// Whether it is asked with a JSON body. OFREP's clients may send nothing at all, which is an empty context.
+    pub(super) const fn has_body(self) -> bool {
+        !matches!(self, Self::Metadata | Self::EngineAccess) && !self.is_ofrep()
+    }
+
     /// Whether errors take OFREP's shape.
     pub(super) const fn is_ofrep(self) -> bool {
         matches!(self, Self::Flag | Self::Flags)
@@ -60,6 +65,9 @@ pub(super) fn route(method: &Method, path: &str) -> Routed {
         "/v1/access/check" => (Route::AccessCheck, Method::POST, "POST"),
         "/v1/consumption/validate" => (Route::Consumption, Method::POST, "POST"),
         "/v1/variant" => (Route::Variant, Method::POST, "POST"),
+        "/api/v1/validate/consumption" => (Route::EngineConsumption, Method::POST, "POST"),
+        "/api/v1/access/check" => (Route::EngineAccess, Method::GET, "GET"),
+        "/api/v1/compliance/data-residency" => (Route::EngineResidency, Method::POST, "POST"),
         EVALUATION => (Route::Evaluation, Method::POST, "POST"),
         EVALUATIONS => (Route::Evaluations, Method::POST, "POST"),
         SEARCH_SUBJECT => (Route::SearchSubject, Method::POST, "POST"),

@@ -82,6 +82,20 @@ fn wrong(
     difference(&question.expect, &got, "").map(|what| format!("{what}\n  {got}"))
 }
 
+/// What differs over OFREP, where a variant of an experiment is a flag's.
+fn over_ofrep(sidecar: &Sidecar, question: &Question) -> Option<String> {
+    let (input, expected) = (&question.input, &question.expect["variant"]);
+    let (Some(experiment), Some(_)) = (input["experiment"].as_str(), expected.as_str()) else {
+        return None;
+    };
+    let mut context = input["context"].as_object().cloned().unwrap_or_default();
+    context.insert("targetingKey".to_owned(), input["key"].clone());
+    let path = format!("/ofrep/v1/evaluate/flags/{experiment}");
+    let answer = sidecar.post(&path, &json!({"context": context}).to_string());
+    let got = answer.json();
+    (got["variant"] != *expected).then(|| format!("OFREP: {} {got}", answer.status))
+}
+
 /// An evaluation's answer in the words of the cases. Its reason names the rule, except where the rule has one of its
 /// own.
 fn access(case: &Case, got: &Value) -> Value {
@@ -148,6 +162,9 @@ fn a_sidecar_decides_every_case_alike_on_every_door_that_takes_it() {
                 if let Some(wrong) = policy_engine::wrong(sidecar, number, question) {
                     (asked, by_engine) = (true, by_engine + 1);
                     found.extend(wrong.err().map(|what| format!("policy engine: {what}")));
+                }
+                if question.ask == "variant" {
+                    found.extend(over_ofrep(sidecar, question));
                 }
                 if question.ask == "http" {
                     (asked, by_proxies) = (true, by_proxies + 1);
