@@ -470,4 +470,39 @@ mod tests {
         let result = message_json(&mut Vec::new(), &message);
         assert_eq!(result, Err(UnwritableError::TooDeep));
     }
+
+    #[test]
+    fn no_mutation_of_a_message_does_more_than_fail() {
+        let any = prost_types::Any {
+            type_url: "x/t.M".into(),
+            value: b"\x08\x05".to_vec(),
+        };
+        let corpus = [
+            field(11, &any.encode_to_vec()),
+            field(8, b"\x08\x03\x12\x02\x08\x04"),
+            field(14, b"\x0a\x09\x0a\x01a\x12\x04\x1a\x02bc"),
+            field(15, b"\x08\x80\xe7\xe5\xd4\x06\x10\x01"),
+            [field(12, b"\x08\x01"), field(17, "\u{fc}\"".as_bytes())].concat(),
+        ];
+        let descriptor = descriptor();
+        let mut valid = 0;
+        for message in &corpus {
+            for index in 0..message.len() {
+                for byte in 0..=u8::MAX {
+                    let mut mutated = message.clone();
+                    mutated[index] = byte;
+                    mutated.truncate(message.len() - usize::from(byte % 3 == 0));
+                    let decoded = DynamicMessage::decode(descriptor.clone(), mutated.as_slice());
+                    let Ok(decoded) = decoded else { continue };
+                    let mut out = Vec::new();
+                    if message_json(&mut out, &decoded).is_ok() {
+                        let text: Result<serde_json::Value, _> = serde_json::from_slice(&out);
+                        assert!(text.is_ok(), "{mutated:?}");
+                        valid += 1;
+                    }
+                }
+            }
+        }
+        assert!(valid > 1000, "{valid}");
+    }
 }
