@@ -1,4 +1,4 @@
-//! What does the way from JSON text to the values that policies read cost?
+//! What does the way from JSON text to the values that policies read cost, beside the fastest reader of whole documents?
 
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
@@ -51,6 +51,15 @@ fn bodies(criterion: &mut Criterion) {
             bencher.iter(|| fill(layout, &mut arena, fixture::SERVICE));
         });
     }
+    let (mut copy, mut buffers) = (Vec::new(), simd_json::Buffers::default());
+    group.bench_function("all of it, as simd-json's tape", |bencher| {
+        bencher.iter(|| {
+            // It writes into what it reads.
+            copy.clear();
+            copy.extend_from_slice(black_box(fixture::SERVICE));
+            black_box(simd_json::to_tape_with_buffers(&mut copy, &mut buffers).unwrap());
+        });
+    });
     let prose = format!(r#"{{"description":"{}"}}"#, "plain words, ".repeat(5_000));
     group.throughput(Throughput::Bytes(prose.len() as u64));
     group.bench_function("one long string", |bencher| {

@@ -4,12 +4,14 @@
 //! an evaluation is caught here, answered as internal, and counted. Every decision, and every failure to make one,
 //! is told to the observer and, where there is a decision log, recorded.
 
+mod error;
 mod http_key;
 mod input;
 mod kind;
+mod question;
+mod recording;
 mod search;
 
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,134 +20,22 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use uuid::Uuid;
 
-use crate::decision_log::{Log, Record, Recorder};
+use crate::decision_log::Log;
 use crate::engine::{
-    AccessRequest, Content, Context, DuplicateMembers, EvaluateError, Flag, HttpAccess,
-    HttpRequest, Limits, Program, RegoErrorKind, RegoInput, RegoMachine, RegoSegment, RegoSetting,
-    RegoValue, Scratch,
+    AccessRequest, Content, Context, DuplicateMembers, EvaluateError, HttpAccess, HttpRequest,
+    Limits, Program, RegoInput, RegoMachine, RegoSegment, RegoSetting, RegoValue, Scratch,
 };
 use crate::model::{Access, Consumption, PolicyId, Timestamp, Validation, VariantAnswer};
-use crate::snapshot::{Current, Ended, Reader, Snapshot, WorkerReader};
+use crate::snapshot::{Reader, WorkerReader};
 
+pub use error::DecideError;
 pub use kind::{Kind, Observer, Outcome, Traced, Tracer};
+pub use question::{Answered, FlagAnswer, Flags, Origin, Question, RegoAnswer};
 pub use search::{Found, Search};
 
+use error::deciding;
 use input::Input;
-
-/// Why there is no decision. Never a yes.
-#[derive(Debug, thiserror::Error)]
-pub enum DecideError {
-    #[error("no policy bundle is active yet")]
-    NotReady,
-    #[error("the active policy bundle has expired")]
-    Expired,
-    #[error("the keys of the active policy bundle are no longer trusted")]
-    Untrusted,
-    #[error(transparent)]
-    Evaluate(#[from] EvaluateError),
-    #[error("internal error")]
-    Internal,
-}
-
-impl DecideError {
-    /// The error in one word, as records have it: the error codes of the API.
-    #[must_use]
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Self::NotReady => "not_ready",
-            Self::Expired => "bundle_expired",
-            Self::Untrusted => "bundle_untrusted",
-            Self::Evaluate(EvaluateError::InvalidJson(_)) => "invalid_json",
-            Self::Evaluate(EvaluateError::InvalidRequest { .. }) => "invalid_request",
-            Self::Evaluate(EvaluateError::TooLarge { .. }) => "payload_too_large",
-            Self::Evaluate(EvaluateError::BudgetExceeded { .. }) => "evaluation_budget_exceeded",
-            Self::Evaluate(EvaluateError::NotFound(_)) => "not_found",
-            Self::Evaluate(EvaluateError::Rego(error)) => match error.kind {
-                RegoErrorKind::Cancelled => "evaluation_budget_exceeded",
-                _ => "internal",
-            },
-            Self::Internal => "internal",
-        }
-    }
-}
-
-/// What every question brings along.
-#[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
-    pub now: Timestamp,
-    /// JSON text of verified claims.
-    pub claims: Option<&'a [u8]>,
-    pub duplicates: DuplicateMembers,
-    pub explain: bool,
-    pub origin: Origin<'a>,
-}
-
-/// Where a question came from, for the decision log alone. Empty = unknown.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Origin<'a> {
-    /// The door: `http`, `authzen`, `ext_authz`, `opa`, ...
-    pub door: &'static str,
-    /// What was asked for, in the door's words: a path, a method, a rule.
-    pub path: &'a str,
-    pub request_id: &'a [u8],
-    /// The `traceparent` that came along.
-    pub traceparent: &'a [u8],
-    /// `sub` of the verified token.
-    pub subject: &'a str,
-    pub peer: Option<SocketAddr>,
-    /// JSON text of the input, where the question has it in another form (Rego) or the door shows more than that.
-    pub input: &'a [u8],
-}
-
-impl Origin<'_> {
-    pub const UNKNOWN: Self = Self {
-        door: "",
-        path: "",
-        request_id: b"",
-        traceparent: b"",
-        subject: "",
-        peer: None,
-        input: b"",
-    };
-}
-
-/// What every answer carries, beside the decision.
-#[derive(Clone, Copy, Debug)]
-pub struct Answered<'a> {
-    pub snapshot: &'a Snapshot,
-    pub decision_id: Uuid,
-    /// When the decision was begun.
-    pub started: Instant,
-}
-
-/// A question about flags.
-#[derive(Clone, Copy, Debug)]
-pub struct Flags<'a> {
-    /// None = all.
-    pub name: Option<&'a str>,
-    /// The key that is assigned.
-    pub targeting_key: Option<&'a str>,
-    /// JSON text of an object, for audiences.
-    pub context: Option<&'a [u8]>,
-}
-
-/// What one flag is, or why it is nothing.
-pub type FlagAnswer<'a> = Result<Flag<'a>, EvaluateError>;
-
-/// A Rego document.
-#[derive(Clone, Debug)]
-pub struct RegoAnswer {
-    /// None where it is undefined.
-    pub value: Option<RegoValue>,
-}
-
-impl RegoAnswer {
-    /// Whether it is defined and not `false`.
-    #[must_use]
-    pub fn holds(&self) -> bool {
-        !matches!(&self.value, None | Some(RegoValue::Bool(false)))
-    }
-}
+use recording::{Made, Recording};
 
 /// Decides for one serving thread. Not shared; owns the thread's scratch memory.
 #[derive(Debug)]
@@ -155,10 +45,7 @@ pub struct Worker {
     observer: Arc<dyn Observer>,
     /// None where there are no spans.
     tracer: Option<Arc<dyn Tracer>>,
-    /// None where decisions are not recorded.
-    recorder: Option<Recorder>,
-    /// Room for an input that the record needs as a whole.
-    composed: Vec<u8>,
+    recording: Recording,
     scratch: Scratch,
     machine: RegoMachine,
     /// Of decision ids: the thread's own, so that an id costs neither a lock nor a system call.
@@ -192,8 +79,7 @@ impl Worker {
             limits,
             observer,
             tracer: None,
-            recorder: None,
-            composed: Vec::new(),
+            recording: Recording::default(),
             scratch: Scratch::default(),
             machine: RegoMachine::default(),
             random: rand::make_rng(),
@@ -203,7 +89,7 @@ impl Worker {
     /// This worker with its decisions recorded.
     #[must_use]
     pub fn recorded(mut self, log: &Log) -> Self {
-        self.recorder = Some(log.recorder());
+        self.recording = Recording::to(log);
         self
     }
 
@@ -217,7 +103,7 @@ impl Worker {
     /// Whether anybody looks at what [`Self::record_result`] is given.
     #[must_use]
     pub const fn keeps_results(&self) -> bool {
-        matches!(&self.recorder, Some(recorder) if recorder.keeps_results())
+        self.recording.keeps_results()
     }
 
     /// A `UUIDv7` of this moment, from the thread's own generator.
@@ -230,9 +116,7 @@ impl Worker {
 
     /// Completes the record of the last decision with what was answered, as JSON text.
     pub fn record_result(&mut self, result: &[u8]) {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.result(result);
-        }
+        self.recording.result(result);
     }
 
     /// Validates; `encode` turns the decision into the reply while it is borrowed.
@@ -328,9 +212,9 @@ impl Worker {
         question: &Question<'_>,
         encode: impl FnOnce(&Answered<'_>, &RegoAnswer) -> R,
     ) -> Result<R, DecideError> {
-        let recorder = self.recorder.take();
+        let recording = std::mem::take(&mut self.recording);
         let result = self.rego(path, input, question, encode);
-        self.recorder = recorder;
+        self.recording = recording;
         result
     }
 
@@ -460,9 +344,7 @@ impl Worker {
         let snapshot = current.snapshot.as_deref();
         self.machine
             .release(snapshot.map(|snapshot| snapshot.program.rego()));
-        if let Some(recorder) = &mut self.recorder {
-            recorder.flush();
-        }
+        self.recording.flush();
     }
 
     /// Loads once, runs `evaluate` on it, tells the observer and the log.
@@ -526,67 +408,16 @@ impl Worker {
                 nanos,
             });
         }
-        if let Some(recorder) = &mut self.recorder {
-            let Origin {
-                door,
-                path,
-                request_id,
-                traceparent,
-                subject,
-                peer,
-                input: shown,
-            } = question.origin;
-            recorder.record(&Record {
-                decision_id,
-                at: question.now,
-                nanos,
-                peer,
-                kind: kind as u8,
-                outcome: outcome as u8,
-                cut: false,
-                sound: result.is_ok() && shown.is_empty() && input.is_read_whole(),
-                revision: revision.as_bytes(),
-                door: door.as_bytes(),
-                path: path.as_bytes(),
-                request_id,
-                traceparent,
-                subject: subject.as_bytes(),
-                error: error.as_bytes(),
-                input: if shown.is_empty() {
-                    input.text(&mut self.composed)
-                } else {
-                    shown
-                },
-                result: b"",
-            });
-        }
+        let made = Made {
+            decision_id,
+            kind,
+            outcome,
+            revision,
+            error,
+            nanos,
+        };
+        self.recording.record(&made, input, question);
         result.map(|(_, reply)| reply)
-    }
-}
-
-/// The snapshot, if it may decide.
-fn deciding(current: &Current) -> Result<&Snapshot, NotNow> {
-    match (current.ended, &current.snapshot) {
-        (Some(ended), _) => Err(NotNow::Ended(ended)),
-        (None, Some(snapshot)) => Ok(snapshot),
-        (None, None) => Err(NotNow::Nothing),
-    }
-}
-
-/// Why no snapshot may decide.
-#[derive(Clone, Copy)]
-enum NotNow {
-    Nothing,
-    Ended(Ended),
-}
-
-impl From<NotNow> for DecideError {
-    fn from(reason: NotNow) -> Self {
-        match reason {
-            NotNow::Nothing => Self::NotReady,
-            NotNow::Ended(Ended::Expired) => Self::Expired,
-            NotNow::Ended(Ended::Untrusted) => Self::Untrusted,
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::snapshot::{Publisher, channel, test_snapshot};
+use crate::snapshot::{Ended, Publisher, channel, test_snapshot};
 
 #[derive(Debug, Default)]
 struct Heard {

@@ -1,0 +1,88 @@
+//! What is asked, and what comes with every answer.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use uuid::Uuid;
+
+use crate::engine::{DuplicateMembers, EvaluateError, Flag, RegoValue};
+use crate::model::Timestamp;
+use crate::snapshot::Snapshot;
+
+/// What every question brings along.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    pub now: Timestamp,
+    /// JSON text of verified claims.
+    pub claims: Option<&'a [u8]>,
+    pub duplicates: DuplicateMembers,
+    pub explain: bool,
+    pub origin: Origin<'a>,
+}
+
+/// Where a question came from, for the decision log alone. Empty = unknown.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Origin<'a> {
+    /// The door: `http`, `authzen`, `ext_authz`, `opa`, ...
+    pub door: &'static str,
+    /// What was asked for, in the door's words: a path, a method, a rule.
+    pub path: &'a str,
+    pub request_id: &'a [u8],
+    /// The `traceparent` that came along.
+    pub traceparent: &'a [u8],
+    /// `sub` of the verified token.
+    pub subject: &'a str,
+    pub peer: Option<SocketAddr>,
+    /// JSON text of the input, where the question has it in another form (Rego) or the door shows more than that.
+    pub input: &'a [u8],
+}
+
+impl Origin<'_> {
+    pub const UNKNOWN: Self = Self {
+        door: "",
+        path: "",
+        request_id: b"",
+        traceparent: b"",
+        subject: "",
+        peer: None,
+        input: b"",
+    };
+}
+
+/// What every answer carries, beside the decision.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered<'a> {
+    pub snapshot: &'a Snapshot,
+    pub decision_id: Uuid,
+    /// When the decision was begun.
+    pub started: Instant,
+}
+
+/// A question about flags.
+#[derive(Clone, Copy, Debug)]
+pub struct Flags<'a> {
+    /// None = all.
+    pub name: Option<&'a str>,
+    /// The key that is assigned.
+    pub targeting_key: Option<&'a str>,
+    /// JSON text of an object, for audiences.
+    pub context: Option<&'a [u8]>,
+}
+
+/// What one flag is, or why it is nothing.
+pub type FlagAnswer<'a> = Result<Flag<'a>, EvaluateError>;
+
+/// A Rego document.
+#[derive(Clone, Debug)]
+pub struct RegoAnswer {
+    /// None where it is undefined.
+    pub value: Option<RegoValue>,
+}
+
+impl RegoAnswer {
+    /// Whether it is defined and not `false`.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        !matches!(&self.value, None | Some(RegoValue::Bool(false)))
+    }
+}
