@@ -1,6 +1,8 @@
-//! Signature algorithms of JOSE (RFC 7518 section 3, RFC 8037) and the keys that verify them.
+//! Signature algorithms of JOSE (RFC 7518 section 3, RFC 8037) and the keys that verify them and sign by them.
 //!
 //! The algorithm belongs to the key, as the configuration says; what a token's header claims is only held against it.
+
+mod signer;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -11,6 +13,8 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use ring::rand::SystemRandom;
 use ring::{agreement, hmac, signature};
 use serde::{Deserialize, Serialize};
+
+pub use signer::Signer;
 
 /// An algorithm by its JOSE name. `none`, and what ring does not verify (ES512, ES256K), is not here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -105,6 +109,8 @@ impl Algorithm {
 pub enum KeyError {
     #[error("no public key in PEM (`PUBLIC KEY` or `RSA PUBLIC KEY`)")]
     Pem,
+    #[error("no private key in PEM (`PRIVATE KEY`, which is PKCS #8, or `RSA PRIVATE KEY`)")]
+    PrivatePem,
     #[error("a key of another kind than {} takes", .0.as_str())]
     OtherKind(Algorithm),
     #[error("an RSA key of less than 2048 or more than 8192 bits")]

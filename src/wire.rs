@@ -39,6 +39,8 @@ pub struct Settings {
     /// PEM file of the only certificate authorities to trust; without it the platform's, and where
     /// there are none Mozilla's.
     pub ca_file: Option<PathBuf>,
+    /// PEM files of a certificate of ours and its key, read for every new connection.
+    pub client: Option<ClientFiles>,
     /// For name lookup, TCP and TLS together.
     pub connect_timeout: Duration,
     /// How long an unused connection is kept.
@@ -47,6 +49,13 @@ pub struct Settings {
     pub pool_max_idle: usize,
     /// Speak HTTP/2 and nothing else, without asking first: gRPC.
     pub http2_only: bool,
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientFiles {
+    pub certificates: PathBuf,
+    pub key: PathBuf,
 }
 
 /// A whole answer.
@@ -61,6 +70,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             ca_file: None,
+            client: None,
             connect_timeout: Duration::from_secs(5),
             pool_idle_timeout: Duration::from_mins(1),
             pool_max_idle: 64,

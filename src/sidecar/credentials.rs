@@ -1,10 +1,15 @@
 //! How a request to a service shows who we are. Files are read for every request: they may change at any time.
 
+mod oauth2;
+
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use http::HeaderValue;
 
 use crate::server::secret;
+
+pub use oauth2::{Assertion, OAuth2, OAuth2Error, Proof, State, assertion_type};
 
 /// What goes into `authorization`.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +19,8 @@ pub enum Credentials {
     None,
     /// `<scheme> <the token that the file holds>`.
     TokenFile { path: PathBuf, scheme: String },
+    /// A bearer token of a token endpoint.
+    OAuth2(Arc<OAuth2>),
 }
 
 /// Why a request cannot be made.
@@ -21,6 +28,8 @@ pub enum Credentials {
 pub enum CredentialsError {
     #[error("cannot use the token file `{}`: {detail}", path.display())]
     TokenFile { path: PathBuf, detail: String },
+    #[error("no token for the service")]
+    OAuth2(#[from] OAuth2Error),
 }
 
 impl Credentials {
@@ -41,6 +50,11 @@ impl Credentials {
     pub async fn header(&self) -> Result<Option<HeaderValue>, CredentialsError> {
         match self {
             Self::None => Ok(None),
+            Self::OAuth2(oauth2) => {
+                let token = oauth2.token().await?;
+                let value = secret_value(&format!("Bearer {token}"));
+                value.ok_or(OAuth2Error::NoToken.into()).map(Some)
+            }
             Self::TokenFile { path, scheme } => {
                 let failed = |detail: String| CredentialsError::TokenFile {
                     path: path.clone(),

@@ -53,6 +53,8 @@ pub enum Location {
         takes_deltas: bool,
         /// Sent along to this URL.
         headers: ::http::HeaderMap,
+        /// For the head of an answer, beyond `wait`; None = 30 seconds.
+        head_deadline: Option<Duration>,
     },
     /// A tag or digest of an OCI registry.
     Oci {
@@ -184,6 +186,7 @@ impl Source {
                 wait,
                 takes_deltas,
                 headers,
+                head_deadline,
             } => Ok(Self::Http(Box::new(http::HttpSource {
                 client: Client::new(client, handle)?,
                 url: url.clone(),
@@ -192,6 +195,7 @@ impl Source {
                 poll: settings.poll,
                 takes_deltas: *takes_deltas,
                 headers: headers.clone(),
+                head_deadline: head_deadline.unwrap_or(http::HEAD_DEADLINE),
             }))),
             Location::Oci {
                 reference,

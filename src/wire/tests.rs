@@ -48,16 +48,32 @@ async fn plain() -> SocketAddr {
 
 /// A server with a certificate for `localhost`, and the certificate's PEM.
 async fn encrypted() -> (SocketAddr, String) {
+    encrypted_for(None).await
+}
+
+/// The same that serves nobody but who shows this certificate.
+async fn encrypted_for(only: Option<&rcgen::Certificate>) -> (SocketAddr, String) {
     let made = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-    let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(
-        rustls::crypto::ring::default_provider(),
-    ))
-    .with_safe_default_protocol_versions()
-    .unwrap()
-    .with_no_client_auth()
-    .with_single_cert(vec![made.cert.der().clone()], key.into())
-    .unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let builder = match only {
+        None => builder.with_no_client_auth(),
+        Some(only) => {
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add(only.der().clone()).unwrap();
+            let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+                Arc::new(roots),
+                provider,
+            );
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        }
+    };
+    let mut config = builder
+        .with_single_cert(vec![made.cert.der().clone()], key.into())
+        .unwrap();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -166,4 +182,39 @@ fn a_connection_outlives_the_runtime_that_asked_for_it() {
         let asked = client.fetch(get(format!("http://{address}/")), PATIENCE, 100);
         assert!(passing.block_on(asked).is_ok());
     }
+}
+
+#[tokio::test]
+async fn a_certificate_of_ours_is_shown_as_its_files_have_it_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let put = |made: &rcgen::CertifiedKey<rcgen::KeyPair>| {
+        std::fs::write(path("client.pem"), made.cert.pem()).unwrap();
+        std::fs::write(path("client.key"), made.signing_key.serialize_pem()).unwrap();
+    };
+    let wanted = rcgen::generate_simple_self_signed(["client".into()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(["client".into()]).unwrap();
+    let (address, authority) = encrypted_for(Some(&wanted.cert)).await;
+    std::fs::write(path("ca.pem"), authority).unwrap();
+    put(&other);
+    let settings = Settings {
+        ca_file: Some(path("ca.pem")),
+        client: Some(ClientFiles {
+            certificates: path("client.pem"),
+            key: path("client.key"),
+        }),
+        pool_max_idle: 0,
+        ..Settings::default()
+    };
+    let client = Client::new(&settings, &Handle::current()).unwrap();
+    let url = format!("https://localhost:{}/x", address.port());
+    assert!(client.fetch(get(url.clone()), PATIENCE, 100).await.is_err());
+    put(&wanted);
+    let answer = client.fetch(get(url.clone()), PATIENCE, 100).await.unwrap();
+    assert_eq!(answer.body().as_ref(), b"HTTP/2.0 /x");
+    std::fs::write(path("client.key"), "garbage").unwrap();
+    assert!(matches!(
+        Client::new(&settings, &Handle::current()),
+        Err(WireError::Tls(_))
+    ));
 }

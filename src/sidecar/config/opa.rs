@@ -33,7 +33,7 @@ pub use management::{
     StatusReports, Trigger,
 };
 pub use server::{Buckets, Decoding, Encoding, Gzip, GzipEncoding, Server};
-pub use services::{Bearer, ClientTls, Credentials, Service, ServiceTls, VerificationKey};
+pub use services::{Bearer, ClientTls, Credentials, OAuth2, Service, ServiceTls, VerificationKey};
 pub use support::{KEYS, OptionRow, Support};
 
 /// The decision of `POST /` where none is configured.
@@ -175,8 +175,14 @@ impl OpaConfig {
             .entry("id".to_owned())
             .or_insert_with(|| Uuid::new_v4().to_string());
         labels.insert("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        let mut services = sections.services.by_name()?;
+        for (name, service) in &mut services {
+            if let Some(oauth2) = &mut service.credentials.oauth2 {
+                oauth2.resolve(name, &sections.keys)?;
+            }
+        }
         Ok(Self {
-            services: sections.services.by_name()?,
+            services,
             keys: sections.keys,
             labels,
             bundles,

@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::http::header::AUTHORIZATION;
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::bundle::{OpaKey, OpaTrust};
+use crate::jose::{Algorithm, Signer};
 use crate::server::secret;
 use crate::wire;
 
 use super::super::activation::{self, OnPersistError, Profile};
-use super::super::config::opa::{Bearer, DISCOVERY, OpaConfig, Service};
+use super::super::config::opa::{self, Bearer, DISCOVERY, OpaConfig, Service};
 use super::super::config::{Config, ConfigError, OnError, SourceConfig, TrustProfile};
-use super::super::credentials::Credentials;
+use super::super::credentials::{Assertion, Credentials, OAuth2, Proof, State, assertion_type};
 use super::super::source::{self, Location};
 use super::archive_limits;
 use crate::sidecar::BuildError;
@@ -141,7 +143,7 @@ fn source(
         Location::Http {
             url: url.parse().map_err(|error| invalid(&error))?,
             credentials: match (service, &config.token_file) {
-                (Some(service), _) => credentials(service),
+                (Some(service), _) => credentials(service)?,
                 (None, Some(path)) => Credentials::bearer(path),
                 (None, None) => Credentials::None,
             },
@@ -152,6 +154,9 @@ fn source(
             wait: config.wait,
             takes_deltas: config.profile == TrustProfile::Opa,
             headers: service.map(headers).transpose()?.unwrap_or_default(),
+            head_deadline: service
+                .and_then(|service| service.response_header_timeout_seconds)
+                .map(Duration::from_secs),
         }
     } else if url.starts_with("oci://") || url.starts_with("oci+http://") {
         Location::Oci {
@@ -182,21 +187,87 @@ fn source(
 pub(super) fn client(service: &Service) -> wire::Settings {
     let tls = service.tls.as_ref();
     let ca_file = tls.filter(|tls| !tls.ca_cert.is_empty());
+    let own = service.credentials.client_tls.as_ref();
     wire::Settings {
         ca_file: ca_file.map(|tls| PathBuf::from(&tls.ca_cert)),
+        client: own.map(|own| wire::ClientFiles {
+            certificates: PathBuf::from(&own.cert),
+            key: PathBuf::from(&own.private_key),
+        }),
         ..wire::Settings::default()
     }
 }
 
 /// Who we are to a service of an OPA configuration, where its headers do not say.
-pub(super) fn credentials(service: &Service) -> Credentials {
-    match &service.credentials.bearer {
+pub(super) fn credentials(service: &Service) -> Result<Credentials, ConfigError> {
+    let given = &service.credentials;
+    if let Some(own) = &given.oauth2 {
+        return Ok(Credentials::OAuth2(Arc::new(oauth2(own, service)?)));
+    }
+    Ok(match &given.bearer {
         Some(bearer) if !bearer.token_path.is_empty() => Credentials::TokenFile {
             path: PathBuf::from(&bearer.token_path),
             scheme: scheme(bearer).to_owned(),
         },
         _ => Credentials::None,
-    }
+    })
+}
+
+fn oauth2(own: &opa::OAuth2, service: &Service) -> Result<OAuth2, ConfigError> {
+    let unusable = |key: &str, error: &dyn std::fmt::Display| {
+        ConfigError::Invalid(format!("`services.*.credentials.oauth2.{key}`: {error}"))
+    };
+    let proof = if let Some(key) = &own.key {
+        let algorithm = Algorithm::named(&key.algorithm)
+            .ok_or_else(|| unusable("signing_key", &"an algorithm that is not served"))?;
+        let path = Path::new(&key.private_key);
+        let text = if path.is_file() {
+            let read = secret::read_token(path);
+            read.map_err(|error| unusable("signing_key", &error))?
+        } else {
+            key.private_key.clone()
+        };
+        let signer = Signer::new(algorithm, &text);
+        let thumbprint = hex::decode(&own.thumbprint);
+        Proof::Signed(Assertion {
+            signer: signer.map_err(|error| unusable("signing_key", &error))?,
+            claims: own.additional_claims.clone(),
+            has_id: own.include_jti_claim,
+            thumbprint: Some(thumbprint.map_err(|error| unusable("thumbprint", &error))?)
+                .filter(|thumbprint| !thumbprint.is_empty()),
+            is_grant: own.grant_type == "jwt_bearer",
+        })
+    } else if !own.client_secret.is_empty() {
+        Proof::Secret(own.client_secret.clone())
+    } else {
+        let kind = assertion_type(&own.client_assertion_type);
+        match own.client_assertion.as_str() {
+            "" => Proof::AssertionFile {
+                kind,
+                path: PathBuf::from(&own.client_assertion_path),
+            },
+            text => Proof::Assertion {
+                kind,
+                text: text.to_owned(),
+            },
+        }
+    };
+    Ok(OAuth2 {
+        token_url: own
+            .token_url
+            .parse()
+            .map_err(|error| unusable("token_url", &error))?,
+        client: wire::Settings {
+            client: None,
+            ..client(service)
+        },
+        client_id: own.client_id.clone(),
+        proof,
+        scopes: own.scopes.clone(),
+        headers: named_values(&own.additional_headers)?,
+        parameters: own.additional_parameters.clone(),
+        state: State::default(),
+    })
 }
 
 fn scheme(bearer: &Bearer) -> &str {
@@ -208,17 +279,7 @@ fn scheme(bearer: &Bearer) -> &str {
 
 /// What an OPA configuration sends along to a service, its token included where it stands in the file.
 pub(super) fn headers(service: &Service) -> Result<HeaderMap, ConfigError> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in &service.headers {
-        let pair = HeaderName::try_from(name)
-            .ok()
-            .zip(HeaderValue::try_from(value).ok());
-        let (name, mut value) = pair.ok_or_else(|| {
-            ConfigError::Invalid(format!("`services.*.headers.{name}` cannot be sent"))
-        })?;
-        value.set_sensitive(true);
-        headers.insert(name, value);
-    }
+    let mut headers = named_values(&service.headers)?;
     if let Some(bearer) = &service.credentials.bearer
         && !bearer.token.is_empty()
     {
@@ -228,6 +289,22 @@ pub(super) fn headers(service: &Service) -> Result<HeaderMap, ConfigError> {
         })?;
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
+/// Headers as a file has them: any of them may be a secret.
+fn named_values(all: &BTreeMap<String, String>) -> Result<HeaderMap, ConfigError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in all {
+        let pair = HeaderName::try_from(name)
+            .ok()
+            .zip(HeaderValue::try_from(value).ok());
+        let (name, mut value) = pair.ok_or_else(|| {
+            ConfigError::Invalid(format!("`services.*.headers.{name}` cannot be sent"))
+        })?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
     }
     Ok(headers)
 }

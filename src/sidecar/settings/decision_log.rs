@@ -26,7 +26,7 @@ pub(in crate::sidecar) fn decision_log(
                 ConfigError::Invalid(format!("`decision_log.upload.url` is `{url}`: {error}"))
             })?,
             credentials: match (service, &upload.token_file) {
-                (Some(service), _) => credentials(service),
+                (Some(service), _) => credentials(service)?,
                 (None, Some(path)) => Credentials::bearer(path),
                 (None, None) => Credentials::None,
             },

@@ -18,7 +18,7 @@ pub(in crate::sidecar) fn status(opa: Option<&OpaConfig>) -> Result<ReporterSett
                 ConfigError::Invalid(format!("`status` is sent to `{url}`: {error}"))
             })?,
             headers: headers(service)?,
-            credentials: credentials(service),
+            credentials: credentials(service)?,
             client: client(service),
         })
     });

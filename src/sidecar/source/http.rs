@@ -20,7 +20,7 @@ use super::conditions::{Conditions, announced};
 use super::{FetchError, Fetched, Received, Wait, blocking};
 
 /// For the head of an answer, beyond the time that the source was allowed to hold the request.
-const HEAD_DEADLINE: Duration = Duration::from_secs(30);
+pub(super) const HEAD_DEADLINE: Duration = Duration::from_secs(30);
 /// Between two pieces of the body.
 const PIECE_DEADLINE: Duration = Duration::from_secs(30);
 /// For a whole body.
@@ -43,6 +43,8 @@ pub struct HttpSource {
     pub(super) takes_deltas: bool,
     /// Sent with every request to the configured URL, and nowhere else.
     pub(super) headers: HeaderMap,
+    /// For the head of an answer, beyond the time that the source may hold the request.
+    pub(super) head_deadline: Duration,
 }
 
 impl HttpSource {
@@ -113,7 +115,7 @@ impl HttpSource {
             if let Some(token) = token.take() {
                 request.headers_mut().insert(AUTHORIZATION, token);
             }
-            let response = self.client.send(request, held + HEAD_DEADLINE).await?;
+            let response = self.client.send(request, held + self.head_deadline).await?;
             if !redirects(response.status()) {
                 return Ok(response);
             }

@@ -117,10 +117,14 @@ impl OpaConfig {
 
 /// The name stands in lists of services alone.
 fn same(own: &Service, theirs: &Service) -> bool {
-    let named = Service {
+    let mut named = Service {
         name: own.name.clone(),
         ..theirs.clone()
     };
+    if let (Some(own), Some(theirs)) = (&own.credentials.oauth2, &mut named.credentials.oauth2) {
+        // Found by its name, which is compared.
+        theirs.key.clone_from(&own.key);
+    }
     *own == named
 }
 

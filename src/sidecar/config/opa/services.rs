@@ -81,6 +81,13 @@ impl Service {
                 self.url
             ));
         }
+        if let Some(own) = &self.credentials.client_tls
+            && (own.cert.is_empty() || own.private_key.is_empty())
+        {
+            return Err(format!(
+                "`services.{name}.credentials.client_tls`: give both `cert` and `private_key`"
+            ));
+        }
         if !self.kind.is_empty() && self.kind != "oci" {
             return Err(format!(
                 "`services.{name}.type` is `{}`: oci or nothing is expected",
@@ -107,6 +114,98 @@ pub struct ServiceTls {
 pub struct Credentials {
     pub bearer: Option<Bearer>,
     pub client_tls: Option<ClientTls>,
+    pub oauth2: Option<OAuth2>,
+}
+
+/// A token of a token endpoint.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct OAuth2 {
+    /// Empty = `client_credentials`; or `jwt_bearer`.
+    pub grant_type: String,
+    /// `https://`.
+    pub token_url: String,
+    pub client_id: String,
+    pub client_secret: String,
+    /// A name in `keys`.
+    pub signing_key: String,
+    /// Hex of a certificate's SHA-1.
+    pub thumbprint: String,
+    pub additional_claims: serde_json::Map<String, serde_json::Value>,
+    pub include_jti_claim: bool,
+    pub scopes: Vec<String>,
+    pub additional_headers: BTreeMap<String, String>,
+    pub additional_parameters: BTreeMap<String, String>,
+    pub client_assertion_type: String,
+    pub client_assertion: String,
+    pub client_assertion_path: String,
+    /// The key that `signing_key` names, once it is known.
+    #[serde(skip)]
+    pub key: Option<VerificationKey>,
+}
+
+impl fmt::Debug for OAuth2 {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("OAuth2")
+            .field("token_url", &self.token_url)
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl OAuth2 {
+    /// Finds the signing key, and says what is wrong.
+    pub(super) fn resolve(
+        &mut self,
+        service: &str,
+        keys: &BTreeMap<String, VerificationKey>,
+    ) -> Result<(), String> {
+        let place = format!("services.{service}.credentials.oauth2");
+        if !self.token_url.starts_with("https://") || self.token_url.parse::<http::Uri>().is_err() {
+            return Err(format!("`{place}.token_url`: https:// is expected"));
+        }
+        let is_grant = match self.grant_type.as_str() {
+            "" | "client_credentials" => false,
+            "jwt_bearer" => true,
+            other => {
+                return Err(format!(
+                    "`{place}.grant_type` is `{other}`: client_credentials or jwt_bearer is expected"
+                ));
+            }
+        };
+        let proofs = [
+            &self.client_secret,
+            &self.signing_key,
+            &self.client_assertion,
+            &self.client_assertion_path,
+        ];
+        let given = proofs.iter().filter(|proof| !proof.is_empty()).count();
+        if is_grant && self.signing_key.is_empty() {
+            return Err(format!("`{place}.signing_key` is missing"));
+        }
+        if !is_grant && given != 1 {
+            return Err(format!(
+                "`{place}`: give one of client_secret, signing_key, client_assertion and client_assertion_path"
+            ));
+        }
+        if !is_grant && self.signing_key.is_empty() && self.client_id.is_empty() {
+            return Err(format!("`{place}.client_id` is missing"));
+        }
+        if !self.signing_key.is_empty() {
+            let key = keys.get(&self.signing_key);
+            let key = key
+                .filter(|key| !key.private_key.is_empty())
+                .ok_or_else(|| {
+                    format!(
+                        "`{place}.signing_key`: there is no key `{}` with a `private_key`",
+                        self.signing_key
+                    )
+                })?;
+            self.key = Some(key.clone());
+        }
+        Ok(())
+    }
 }
 
 /// A token in `authorization`.
@@ -161,6 +260,8 @@ pub struct VerificationKey {
     /// `RS256` where it is not given.
     pub algorithm: String,
     pub scope: String,
+    /// PEM, or a path of a file with it: what assertions are signed with.
+    pub private_key: String,
 }
 
 impl Default for VerificationKey {
@@ -169,6 +270,7 @@ impl Default for VerificationKey {
             key: String::new(),
             algorithm: "RS256".to_owned(),
             scope: String::new(),
+            private_key: String::new(),
         }
     }
 }

@@ -33,7 +33,8 @@ use Support::{Different, Refused, Same, Warned};
 
 const POLLED: Support =
     Different("polled in the middle between the two, give or take a tenth of it");
-const NO_CREDENTIALS: Support = Refused("credentials of this kind are not served: use `bearer`");
+const NO_CREDENTIALS: Support =
+    Refused("credentials of this kind are not served: use `bearer`, `client_tls` or `oauth2`");
 const NO_CACHE: Support =
     Warned("no built-in function here asks the network, so nothing is cached");
 const NO_TRACING: Support = Warned("spans are configured in our own configuration");
@@ -52,7 +53,9 @@ pub const KEYS: &[OptionRow] = &[
     ),
     row(
         "services.*.response_header_timeout_seconds",
-        Different("30 seconds, and the time that was asked for in long polling"),
+        Different(
+            "of bundles; 30 seconds where it is not given; beyond the time that was asked for in long polling",
+        ),
     ),
     row("services.*.tls.ca_cert", Same),
     row(
@@ -63,25 +66,57 @@ pub const KEYS: &[OptionRow] = &[
     row("services.*.credentials.bearer.token", Same),
     row("services.*.credentials.bearer.token_path", Same),
     row("services.*.credentials.bearer.scheme", Same),
-    row("services.*.credentials.client_tls.cert", NO_CREDENTIALS),
-    row(
-        "services.*.credentials.client_tls.private_key",
-        NO_CREDENTIALS,
-    ),
+    row("services.*.credentials.client_tls.cert", Same),
+    row("services.*.credentials.client_tls.private_key", Same),
     row(
         "services.*.credentials.client_tls.private_key_passphrase",
-        NO_CREDENTIALS,
+        Refused("keys with a passphrase are not read: give the file mode 600 in its place"),
     ),
     row(
         "services.*.credentials.client_tls.cert_reread_interval_seconds",
-        NO_CREDENTIALS,
+        Different("the files are read for every new connection"),
     ),
-    row("services.*.credentials.client_tls.ca_cert", NO_CREDENTIALS),
+    row(
+        "services.*.credentials.client_tls.ca_cert",
+        Refused("give `tls.ca_cert`"),
+    ),
     row(
         "services.*.credentials.client_tls.system_ca_required",
+        Refused("give `tls.ca_cert`"),
+    ),
+    row("services.*.credentials.oauth2.grant_type", Same),
+    row("services.*.credentials.oauth2.token_url", Same),
+    row("services.*.credentials.oauth2.client_id", Same),
+    row("services.*.credentials.oauth2.client_secret", Same),
+    row(
+        "services.*.credentials.oauth2.signing_key",
+        Different("PKCS #8 for elliptic curves; not ES512, EdDSA"),
+    ),
+    row("services.*.credentials.oauth2.thumbprint", Same),
+    row("services.*.credentials.oauth2.additional_claims.**", Same),
+    row("services.*.credentials.oauth2.include_jti_claim", Same),
+    row("services.*.credentials.oauth2.scopes", Same),
+    row("services.*.credentials.oauth2.additional_headers.**", Same),
+    row(
+        "services.*.credentials.oauth2.additional_parameters.**",
+        Same,
+    ),
+    row("services.*.credentials.oauth2.client_assertion_type", Same),
+    row("services.*.credentials.oauth2.client_assertion", Same),
+    row("services.*.credentials.oauth2.client_assertion_path", Same),
+    row("services.*.credentials.oauth2.aws_kms.**", NO_CREDENTIALS),
+    row(
+        "services.*.credentials.oauth2.aws_signing.**",
         NO_CREDENTIALS,
     ),
-    row("services.*.credentials.oauth2.**", NO_CREDENTIALS),
+    row(
+        "services.*.credentials.oauth2.azure_keyvault.**",
+        NO_CREDENTIALS,
+    ),
+    row(
+        "services.*.credentials.oauth2.azure_signing.**",
+        NO_CREDENTIALS,
+    ),
     row("services.*.credentials.s3_signing.**", NO_CREDENTIALS),
     row("services.*.credentials.gcp_metadata.**", NO_CREDENTIALS),
     row(
@@ -95,7 +130,7 @@ pub const KEYS: &[OptionRow] = &[
     row("keys.*.scope", Same),
     row(
         "keys.*.private_key",
-        Warned("nothing is signed here with keys of this file"),
+        Different("signs assertions of `oauth2`, nothing else"),
     ),
     row("bundle.**", Same),
     row("bundles.*.service", Same),

@@ -130,8 +130,8 @@ fn what_is_wrong_is_named_by_its_path() {
         ("services: {a: {url: ftp://x}}", "`services.a.url`"),
         ("services: [{url: http://x}]", "a service needs a name"),
         (
-            "services: {a: {url: http://x, credentials: {oauth2: {client_id: x}}}}",
-            "`services.a.credentials.oauth2`",
+            "services: {a: {url: http://x, credentials: {s3_signing: {}}}}",
+            "`services.a.credentials.s3_signing`",
         ),
         (
             "plugins: {mine: {}}",
@@ -233,5 +233,63 @@ fn the_published_table_of_keys_is_the_one_that_is_checked() {
     assert!(
         file == published(),
         "run this test with LICTOR_TEST_WRITE=1 to write `{path}` anew"
+    );
+}
+
+#[test]
+fn what_a_token_endpoint_needs_is_named() {
+    let of = |oauth2: &str| {
+        parse(&format!(
+            "keys: {{sign: {{private_key: x, algorithm: HS256}}, verify: {{key: x}}}}
+services: {{acme: {{url: https://a, credentials: {{oauth2: {oauth2}}}}}}}"
+        ))
+    };
+    for (oauth2, expected) in [
+        (
+            "{token_url: 'http://a/t', client_id: a, client_secret: b}",
+            "token_url`: https://",
+        ),
+        (
+            "{token_url: 'https://a/t', client_id: a}",
+            "give one of client_secret",
+        ),
+        (
+            "{token_url: 'https://a/t', client_id: a, client_secret: b, signing_key: sign}",
+            "give one of",
+        ),
+        (
+            "{token_url: 'https://a/t', client_secret: b}",
+            "client_id` is missing",
+        ),
+        (
+            "{token_url: 'https://a/t', grant_type: password}",
+            "grant_type` is `password`",
+        ),
+        (
+            "{token_url: 'https://a/t', grant_type: jwt_bearer}",
+            "signing_key` is missing",
+        ),
+        (
+            "{token_url: 'https://a/t', signing_key: verify}",
+            "no key `verify` with a `private_key`",
+        ),
+        (
+            "{token_url: 'https://a/t', aws_kms: {name: x}}",
+            "credentials of this kind are not served",
+        ),
+        ("{token_ur: 'https://a/t'}", "did you mean `token_url`"),
+    ] {
+        let error = of(oauth2).unwrap_err();
+        assert!(error.contains(expected), "{oauth2}: {error}");
+    }
+    let good =
+        of("{token_url: 'https://a/t', signing_key: sign, additional_claims: {iss: a}}").unwrap();
+    let oauth2 = good.services["acme"].credentials.oauth2.as_ref().unwrap();
+    assert_eq!(oauth2.key.as_ref().unwrap().algorithm, "HS256");
+    let error = parse("services: {a: {url: https://a, credentials: {client_tls: {cert: c}}}}");
+    assert!(
+        error
+            .unwrap_err()
+            .contains("give both `cert` and `private_key`")
     );
 }

@@ -43,6 +43,7 @@ fn source(address: SocketAddr) -> HttpSource {
         wait: Duration::from_secs(50),
         takes_deltas: false,
         headers: HeaderMap::new(),
+        head_deadline: HEAD_DEADLINE,
         poll: Duration::from_mins(1),
     }
 }
