@@ -134,6 +134,7 @@ impl Sidecar {
     /// # Errors
     ///
     /// Whatever keeps the sidecar from starting, with what to do.
+    #[expect(clippy::too_many_lines, reason = "wiring, one part after another")]
     pub fn build(loaded: &Loaded, handle: &Handle) -> Result<Self, BuildError> {
         let config = &loaded.config;
         loaded.check()?;
@@ -307,6 +308,10 @@ impl Sidecar {
     /// # Errors
     ///
     /// When a thread cannot be started, or ends by itself.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "start and stop, one part after another"
+    )]
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<Ended, RunError> {
         let Self {
             threads,
@@ -337,7 +342,7 @@ impl Sidecar {
         plane.activator.boot().await;
         let reporting = tokio::spawn(reporter.run());
         let (stop, stopped) = watch::channel(false);
-        let (planes, discovering) = plan(plane, discovery, &admin, stopped).await;
+        let (planes, discovering) = Box::pin(plan(plane, discovery, &admin, stopped)).await;
         tokio::spawn(grpc::tell_health(
             health,
             shared.reader.clone(),

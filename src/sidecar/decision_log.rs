@@ -149,17 +149,16 @@ impl Writer {
         let file = settings.file.as_deref().map(open).transpose()?;
         let mut queue = None;
         if let Some(upload) = settings.upload {
-            let waiting = match self.queue.clone() {
-                Some(waiting) => waiting,
-                None => {
-                    let disk = settings.disk.as_ref();
-                    let disk = disk.map(|(path, limit)| (path.as_path(), *limit));
-                    let spool = Spool::open(settings.memory_bytes, disk).map_err(|source| {
-                        let path = disk.map_or_else(PathBuf::new, |(path, _)| path.to_owned());
-                        OpenError::Folder { path, source }
-                    })?;
-                    Queue::new(spool, upload.upload_bytes)
-                }
+            let waiting = if let Some(waiting) = self.queue.clone() {
+                waiting
+            } else {
+                let disk = settings.disk.as_ref();
+                let disk = disk.map(|(path, limit)| (path.as_path(), *limit));
+                let spool = Spool::open(settings.memory_bytes, disk).map_err(|source| {
+                    let path = disk.map_or_else(PathBuf::new, |(path, _)| path.to_owned());
+                    OpenError::Folder { path, source }
+                })?;
+                Queue::new(spool, upload.upload_bytes)
             };
             let started = Uploader::start(
                 upload,

@@ -19,8 +19,8 @@ use crate::snapshot::{self, Reader};
 
 use super::activation::{self, Activator, Running, StartError};
 use super::clock::Clock;
-use super::config::Loaded;
 use super::config::opa::OpaConfig;
+use super::config::{self, Loaded};
 use super::status::{ActiveReport, Failure, SourceReport, Status};
 
 pub(super) use plane::Plane;
@@ -83,7 +83,7 @@ impl Discovery {
         let discovery = Self {
             activator,
             reader,
-            path: path.map(|discovery| discovery.path()).unwrap_or_default(),
+            path: path.map(config::opa::Discovery::path).unwrap_or_default(),
             limits,
             clock,
             boot: boot.clone(),

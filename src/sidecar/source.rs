@@ -46,7 +46,7 @@ pub enum Location {
         /// Absolute, `http` or `https`.
         url: Uri,
         credentials: Credentials,
-        client: wire::Settings,
+        client: Box<wire::Settings>,
         /// How long the source may hold a request; zero polls.
         wait: Duration,
         /// Whether a delta bundle may come instead of a whole one.

@@ -139,12 +139,11 @@ impl OAuth2 {
 
     async fn ask(&self) -> Result<Token, OAuth2Error> {
         let asked = Instant::now();
-        let client = match self.state.client.get() {
-            Some(client) => client,
-            None => {
-                let client = Client::new(&self.client, &Handle::current())?;
-                self.state.client.get_or_init(|| client)
-            }
+        let client = if let Some(client) = self.state.client.get() {
+            client
+        } else {
+            let client = Client::new(&self.client, &Handle::current())?;
+            self.state.client.get_or_init(|| client)
         };
         let mut request = Request::new(wire::full(self.form().await?));
         *request.method_mut() = Method::POST;

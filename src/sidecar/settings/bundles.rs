@@ -147,10 +147,10 @@ fn source(
                 (None, Some(path)) => Credentials::bearer(path),
                 (None, None) => Credentials::None,
             },
-            client: wire::Settings {
+            client: Box::new(wire::Settings {
                 ca_file: config.ca_file.as_ref().map(PathBuf::from),
                 ..service.map(client).unwrap_or_default()
-            },
+            }),
             wait: config.wait,
             takes_deltas: config.profile == TrustProfile::Opa,
             headers: service.map(headers).transpose()?.unwrap_or_default(),
