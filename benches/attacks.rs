@@ -79,9 +79,9 @@ fn bounded(criterion: &mut Criterion) {
             deep,
         ),
         (
-            "a list of 300,000",
+            "a list of 100,000",
             policy("input.l.all(a, a == 0)"),
-            numbers(300_000),
+            numbers(100_000),
         ),
         ("10,000 policies that all apply", many, many_input),
     ] {

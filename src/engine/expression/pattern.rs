@@ -10,12 +10,11 @@ use super::evaluate::{Machine, Outcome, no_overload};
 
 /// Bytes of a constant pattern's program.
 const CONSTANT_SIZE: usize = 1 << 20;
-/// Bytes of the program of a pattern that comes with the request.
-const DYNAMIC_SIZE: usize = 1 << 16;
+/// Bytes of the program of a pattern that comes with the request, and the steps that compiling one costs, besides one
+/// for every byte of its text: most are small, and making a large one takes as long as many thousand steps.
+const DYNAMIC: [(usize, u64); 2] = [(1 << 12, 500), (1 << 16, 10_000)];
 /// Bytes of the text of such a pattern.
 const DYNAMIC_LENGTH: usize = 1024;
-/// Steps that compiling one costs, besides one for every byte of its text.
-const DYNAMIC_STEPS: u64 = 500;
 
 fn build(pattern: &str, size: usize) -> Result<Regex, regex::Error> {
     RegexBuilder::new(&ascii_classes(pattern))
@@ -47,12 +46,18 @@ pub(super) fn matches<'a>(machine: &Machine<'_, 'a>, arguments: &[Value<'a>]) ->
     if pattern.len() > DYNAMIC_LENGTH {
         return Err(Failure::Error("the pattern is too long"));
     }
-    machine.charge(DYNAMIC_STEPS + pattern.len() as u64)?;
+    machine.charge(pattern.len() as u64)?;
     // Every byte of the text may cost as much as the pattern is long.
     machine.charge(text.len() as u64 * (1 + pattern.len() as u64 / 16) / 16)?;
-    let regex =
-        build(pattern, DYNAMIC_SIZE).map_err(|_| Failure::Error("invalid or too large pattern"))?;
-    Ok(Value::Bool(regex.is_match(text)))
+    for (size, steps) in DYNAMIC {
+        machine.charge(steps)?;
+        match build(pattern, size) {
+            Ok(regex) => return Ok(Value::Bool(regex.is_match(text))),
+            Err(regex::Error::CompiledTooBig(_)) => {}
+            Err(_) => break,
+        }
+    }
+    Err(Failure::Error("invalid or too large pattern"))
 }
 
 /// RE2 takes `\d`, `\w`, `\s` and `\b` for ASCII; the engine would take them for Unicode.
