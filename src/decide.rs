@@ -193,6 +193,11 @@ impl Worker {
             let outcome = Outcome::positive_if(answer.holds());
             Ok((outcome, encode(&with.answered, &answer)))
         });
+        if self.limits.rego_prints {
+            for line in machine.take_prints() {
+                self.observer.printed(&line);
+            }
+        }
         // What a panic may have left half done is not used again.
         if !matches!(result, Err(DecideError::Internal)) {
             self.machine = machine;

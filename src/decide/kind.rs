@@ -84,6 +84,8 @@ pub trait Observer: Send + Sync + std::fmt::Debug {
     fn decided(&self, kind: Kind, outcome: Outcome, nanos: u64);
     /// An evaluation panicked.
     fn panicked(&self, kind: Kind, message: &str);
+    /// Rego printed a line; told where [`crate::engine::Limits::rego_prints`] says so.
+    fn printed(&self, _line: &str) {}
 }
 
 /// Told of every decision whose trace may be recorded; must not wait.

@@ -103,6 +103,15 @@ impl Rego {
         self.shared.as_ref().map_or(&[], |shared| &shared.modules)
     }
 
+    /// How many rules the register machine does not take.
+    #[must_use]
+    pub fn interpreted(&self) -> usize {
+        let rules = self.rules();
+        rules
+            .filter(|(_, engine)| **engine != RegoEngine::Machine)
+            .count()
+    }
+
     /// Each rule's path, for example `data.authz.allow`, with what it runs on.
     pub fn rules(&self) -> impl Iterator<Item = (&str, &RegoEngine)> {
         let shared = self.shared.as_deref();

@@ -239,6 +239,8 @@ pub struct LimitsConfig {
     pub rego_time: Duration,
     /// Bytes of JSON that a Rego evaluation may answer.
     pub rego_result_bytes: usize,
+    /// Whether what Rego prints goes to the log.
+    pub rego_prints: bool,
     /// Items of an evaluations request.
     pub batch_items: usize,
     /// How long an evaluations request may compute.
@@ -548,6 +550,7 @@ impl LimitsConfig {
             steps: self.steps,
             rego_time: self.rego_time,
             rego_result_bytes: self.rego_result_bytes,
+            rego_prints: self.rego_prints,
         }
     }
 }
@@ -563,6 +566,7 @@ impl Default for LimitsConfig {
             steps: 1_000_000,
             rego_time: Duration::from_millis(500),
             rego_result_bytes: 16 * 1024 * 1024,
+            rego_prints: false,
             batch_items: 1000,
             batch_time: Duration::from_secs(1),
             header_timeout: Duration::from_secs(30),

@@ -194,6 +194,10 @@ impl Observer for Metrics {
         }
     }
 
+    fn printed(&self, line: &str) {
+        tracing::info!(target: "rego", line, "printed");
+    }
+
     fn panicked(&self, kind: Kind, message: &str) {
         if let Some(counter) = self.panics.get(kind as usize) {
             counter.inc();

@@ -71,7 +71,10 @@ pub fn load(bundle: &VerifiedBundle<'_>, options: &Options) -> Result<Snapshot, 
         &mut |manifest, entry| gathered.add(manifest, entry),
     )?;
     // 14: compile
-    let (compiler, data) = gathered.finish();
+    let (mut compiler, data) = gathered.finish();
+    if options.decision.rego_prints {
+        compiler.keep_prints();
+    }
     let program = compile(compiler, data)?;
     // 15: the bundle's own tests
     self_test(&program, options)?;

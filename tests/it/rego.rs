@@ -5,6 +5,7 @@
 mod calls;
 mod engines;
 mod generate;
+mod limits;
 mod rest;
 
 use serde_json::Value;

@@ -20,6 +20,8 @@ pub struct Limits {
     pub rego_time: Duration,
     /// Bytes of JSON that Rego's answer may have.
     pub rego_result_bytes: usize,
+    /// Whether Rego's `print` is heard; else it does nothing.
+    pub rego_prints: bool,
 }
 
 impl Default for Limits {
@@ -30,6 +32,7 @@ impl Default for Limits {
             steps: 1_000_000,
             rego_time: Duration::from_millis(500),
             rego_result_bytes: 16 * 1024 * 1024,
+            rego_prints: false,
         }
     }
 }

@@ -102,8 +102,9 @@ impl RegoError {
 
 /// What the interpreter's messages say.
 fn kind_of(message: &str) -> Option<RegoErrorKind> {
-    const KNOWN: [(&str, RegoErrorKind); 10] = [
+    const KNOWN: [(&str, RegoErrorKind); 11] = [
         ("multiple outputs", RegoErrorKind::Conflict),
+        ("generated multiple times", RegoErrorKind::Conflict),
         ("conflict", RegoErrorKind::Conflict),
         ("exceeded time limit", RegoErrorKind::Cancelled),
         ("exceeded memory limit", RegoErrorKind::Cancelled),

@@ -531,3 +531,87 @@ fn the_table_of_builtins_is_the_truth() {
         assert!(builtin.here != "different" || !builtin.note.is_empty());
     }
 }
+
+#[test]
+fn a_local_may_have_the_name_of_something_else() {
+    let text = r#"package a
+import data.roles as known
+allow if {
+    some role in input.roles
+    role == "admin"
+}
+role := "rule"
+seen := [[role, x] | some x in input.roles; role := "own"]
+outer := [inner | some x in input.roles; inner := [x | some x in [1, 2]]]
+imported := [known | some known in input.roles]
+"#;
+    let mut bench = Bench::new(&[text], r#"{"roles": {}}"#);
+    let input = r#"{"roles": ["admin"]}"#;
+    for (path, expected) in [
+        ("a/allow", "true"),
+        ("a/role", r#""rule""#),
+        ("a/seen", r#"[["own","admin"]]"#),
+        ("a/outer", "[[1,2]]"),
+        ("a/imported", r#"["admin"]"#),
+    ] {
+        assert_eq!(bench.get(path, input).as_deref(), Some(expected), "{path}");
+    }
+}
+
+/// What the register machine gets wrong as it comes. Both engines answer.
+#[test]
+fn both_engines_notice_what_has_no_value_or_two() {
+    let text = r#"package a
+several := x if some x in input.list
+object[key] := x if { some x in input.list; key := x % 2 }
+comprehension := {x % 2: x | some x in input.list}
+f(x) := 1 if x > 0
+f(x) := 2 if x > 1
+twice := f(2)
+constant(_) := 1
+undefined := constant(input.absent)
+negated if not constant(input.absent)
+chain := "first" if { some x in input.list; x > 9 } else := "second"
+later := [count([1 | some x in []; x > input.n]), input.n]
+"#;
+    let input = r#"{"list": [1, 2, 3], "n": 7}"#;
+    for interpreting in [false, true] {
+        let mut bench = Bench::new(&[text], "{}");
+        if interpreting {
+            bench.machine = RegoMachine::interpreting();
+        } else {
+            let rules: Vec<_> = bench.rego.rules().collect();
+            let all = rules
+                .iter()
+                .all(|(_, engine)| **engine == RegoEngine::Machine);
+            assert!(all, "{rules:?}");
+        }
+        for path in ["several", "object", "comprehension", "twice"] {
+            let error = bench.ask(&format!("a/{path}"), input).unwrap_err();
+            assert_eq!(error.kind, RegoErrorKind::Conflict, "{path}: {error}");
+        }
+        for (path, expected) in [
+            ("undefined", None),
+            ("negated", Some("true")),
+            ("chain", Some(r#""second""#)),
+            ("later", Some("[0,7]")),
+        ] {
+            let found = bench.get(&format!("a/{path}"), input);
+            assert_eq!(found.as_deref(), expected, "{path}");
+        }
+    }
+}
+
+#[test]
+fn more_rules_than_a_program_takes_are_several_programs() {
+    let rules: Vec<String> = (0..400).map(|rule| format!("r{rule} := {rule}")).collect();
+    let mut bench = Bench::new(&[&format!("package a\n{}\n", rules.join("\n"))], "{}");
+    let on_machine = bench.rego.rules();
+    assert!(
+        on_machine
+            .into_iter()
+            .all(|(_, engine)| *engine == RegoEngine::Machine)
+    );
+    assert_eq!(bench.get("a/r399", "").as_deref(), Some("399"));
+    assert_eq!(bench.get("a/r0", "").as_deref(), Some("0"));
+}

@@ -204,7 +204,7 @@ impl Activator {
             });
         }
         let alone = loaded.len() == 1;
-        load_generation(loaded, number).map_err(|error| {
+        load_generation(loaded, number, &self.settings.decision_limits).map_err(|error| {
             let mut error = ActivationError::loading(error, None);
             if !alone {
                 // Another bundle may be what does not fit, and it may change.
@@ -282,6 +282,10 @@ impl Activator {
         self.metrics
             .active_policies
             .set(policies.unwrap_or(i64::MAX));
+        let interpreted = i64::try_from(snapshot.program.rego().interpreted());
+        self.metrics
+            .interpreted_rules
+            .set(interpreted.unwrap_or(i64::MAX));
         let digest = bundles.last().map(|bundle| bundle.digest.clone());
         self.status.update(|status| {
             for (source, active) in status.sources.iter_mut().zip(active) {

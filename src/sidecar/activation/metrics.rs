@@ -12,6 +12,7 @@ pub struct Metrics {
     pub(super) bundle_number: IntGauge,
     pub(super) persisted: IntGauge,
     pub(super) active_policies: IntGauge,
+    pub(super) interpreted_rules: IntGauge,
 }
 
 impl Metrics {
@@ -61,6 +62,10 @@ impl Metrics {
             active_policies: gauge(
                 "policy_engine_active_policies",
                 "Enabled policies of the active bundle",
+            )?,
+            interpreted_rules: gauge(
+                "lictor_rego_interpreted_rules",
+                "Rego rules of the active bundle that the register machine does not take and that are interpreted",
             )?,
         })
     }

@@ -113,6 +113,10 @@ impl Activator {
         self.metrics
             .active_policies
             .set(policies.unwrap_or(i64::MAX));
+        let interpreted = i64::try_from(active.snapshot.program.rego().interpreted());
+        self.metrics
+            .interpreted_rules
+            .set(interpreted.unwrap_or(i64::MAX));
     }
 
     /// How long until the active snapshot ends, or a second where that is further or unknown.

@@ -350,6 +350,11 @@ pub const KEYS: &[Key] = &[
         "Size of what a Rego evaluation may answer.",
     ),
     key(
+        "limits.rego_prints",
+        Kind::Boolean,
+        "Whether what Rego prints goes to the log, at level `info`; rules that print are interpreted then.",
+    ),
+    key(
         "limits.batch_items",
         Kind::Integer,
         "Items of an evaluations request.",

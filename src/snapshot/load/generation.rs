@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::bundle::{Code, Digest, OpaContent, Patch, Step, overlapping_roots};
-use crate::engine::{Compiler, DataBuilder, RegoModule, RegoVersion};
+use crate::engine::{Compiler, DataBuilder, Limits, RegoModule, RegoVersion};
 
 use super::super::{ActiveBundle, Snapshot};
 use super::LoadError;
@@ -29,7 +29,11 @@ pub struct Part {
 /// # Errors
 ///
 /// The first step that fails.
-pub fn load_generation(parts: Vec<Part>, number: u64) -> Result<Snapshot, LoadError> {
+pub fn load_generation(
+    parts: Vec<Part>,
+    number: u64,
+    limits: &Limits,
+) -> Result<Snapshot, LoadError> {
     // 12: no two bundles own the same
     let roots: BTreeMap<&str, &[String]> = parts
         .iter()
@@ -44,6 +48,9 @@ pub fn load_generation(parts: Vec<Part>, number: u64) -> Result<Snapshot, LoadEr
     let name = generation_name(&bundles);
     // 13 and 14: everything of all of them in one program
     let mut compiler = Compiler::default();
+    if limits.rego_prints {
+        compiler.keep_prints();
+    }
     let mut data = DataBuilder::default();
     for part in parts {
         add_data(&mut data, &part)?;

@@ -82,6 +82,10 @@ pub const CONSTRUCTS: &[&str] = &[
     "negated rule",
     "nested every",
     "object pattern",
+    "object conflict",
+    "undefined argument",
+    "uris",
+    "yaml",
 ];
 
 /// A module with the rules that it may be asked for.
@@ -329,6 +333,8 @@ fits(x) if {
 	x.kind == \"owner\"
 	input.user == \"ann\"
 }
+
+constant(_) := 1
 
 merged({\"x\": x, \"y\": [y, _]}) := x + y
 ";

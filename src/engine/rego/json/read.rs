@@ -1,5 +1,6 @@
 //! Text to value.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use regorus::Value;
@@ -153,7 +154,9 @@ impl Reader<'_> {
                 }
             }
         }
-        Ok(Value::from(entries.into_iter().collect::<Object>()))
+        // Built at once, of equal names the last one stays; nobody changes it, so it needs no other form.
+        let members: BTreeMap<Value, Value> = entries.into_iter().collect();
+        Ok(Value::Object(Arc::new(Object::from(members))))
     }
 
     fn string(&mut self) -> Result<Arc<str>, JsonFault> {

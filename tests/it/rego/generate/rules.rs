@@ -10,7 +10,7 @@ impl Generator {
     )]
     pub(super) fn rule(&mut self, name: &str) -> (String, Option<Type>) {
         let of = TYPES[self.below(TYPES.len())];
-        match self.below(21) {
+        match self.below(23) {
             0 | 1 => {
                 self.use_of("complete rule");
                 let value = self.expression(of, 3);
@@ -189,6 +189,21 @@ impl Generator {
                     "{name} if {{\n\tevery x in {list} {{\n\t\tsome y in data.base.matrix\n\t\tnot x in y\n\t\tevery z in y {{ z + x > {bound} }}\n\t}}\n}}\n\n{name} if not {name}_other\n\n{name}_other if input.n > {bound}\n"
                 );
                 (text, Some(Type::Truth))
+            }
+            20 => {
+                self.use_of("object conflict");
+                let list = self.expression(Type::Numbers, 2);
+                let text = format!(
+                    "{name}[key] := one if {{\n\tsome one in {list}\n\tkey := one % 2\n}}\n\n{name}_by := {{one % 3: one | some one in {list}}}\n"
+                );
+                (text, None)
+            }
+            21 => {
+                self.use_of("undefined argument");
+                let member = self.pick(&["input.absent", "input.items[0].price", "input.n"]);
+                let text =
+                    format!("{name} := \"given\" if constant({member})\n\nelse := \"not given\"\n");
+                (text, Some(Type::Text))
             }
             _ => {
                 self.use_of("function of rules");

@@ -33,7 +33,7 @@ impl Generator {
             };
         }
         let inner = depth - 1;
-        match self.below(11) {
+        match self.below(13) {
             0 | 1 => {
                 self.use_of("string builtins");
                 let call = self.pick(&["upper", "lower", "trim_space", "strings.reverse"]);
@@ -105,6 +105,18 @@ impl Generator {
                 let of = [Type::Numbers, Type::Texts, Type::TextSet, Type::Object][self.below(4)];
                 let value = self.expression(of, inner);
                 format!("json.marshal({value})")
+            }
+            10 => {
+                self.use_of("uris");
+                let text = self.expression(Type::Text, inner);
+                format!(
+                    "uri.parse(sprintf(\"https://ann@example.com:80/a/%s?x=1#f\", [urlquery.encode({text})])).path"
+                )
+            }
+            11 => {
+                self.use_of("yaml");
+                let text = self.expression(Type::Text, inner);
+                format!("yaml.unmarshal(yaml.marshal({{\"a\": [{text}]}})).a[0]")
             }
             _ => {
                 self.use_of("regular expressions");
