@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::opa_bundles::archive;
@@ -13,22 +14,22 @@ use crate::support::pod::Pod;
 
 /// A log service: keeps what it takes, and takes nothing while it is told to fail.
 #[derive(Clone, Debug)]
-struct LogService {
+pub(crate) struct LogService {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(crate) struct State {
     fails: bool,
     refused: usize,
-    events: Vec<Value>,
+    pub(crate) events: Vec<Value>,
     largest: usize,
     authorization: String,
 }
 
 impl LogService {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let state: Arc<Mutex<State>> = Arc::default();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -50,7 +51,7 @@ impl LogService {
         self.state.lock().unwrap().fails = fails;
     }
 
-    fn wait(&self, what: &str, holds: impl Fn(&State) -> bool) {
+    pub(crate) fn wait(&self, what: &str, holds: impl Fn(&State) -> bool) {
         let end = Instant::now() + Duration::from_mins(1);
         while !holds(&self.state.lock().unwrap()) {
             assert!(
@@ -94,8 +95,10 @@ fn serve(stream: std::net::TcpStream, state: &Mutex<State>) -> std::io::Result<(
         } else {
             let mut text = String::new();
             flate2::read::GzDecoder::new(body.as_slice()).read_to_string(&mut text)?;
-            let events: Vec<Value> = serde_json::from_str(&text).unwrap();
-            state.events.extend(events);
+            // Numbers that no machine has are JSON, too.
+            let events: Vec<Box<RawValue>> = serde_json::from_str(&text).unwrap();
+            let events = events.iter().map(|event| serde_json::from_str(event.get()));
+            state.events.extend(events.map(Result::unwrap_or_default));
             state.largest = state.largest.max(length);
             state.authorization = authorization;
             "204 No Content"
@@ -105,7 +108,7 @@ fn serve(stream: std::net::TcpStream, state: &Mutex<State>) -> std::io::Result<(
     }
 }
 
-fn log(service: &LogService, pod: &Pod) -> Value {
+pub(crate) fn log(service: &LogService, pod: &Pod) -> Value {
     pod.put_at("token", b"s3cret-token");
     json!({
         "content": "full",

@@ -18,6 +18,7 @@ mod cases;
 mod control_plane;
 mod crash;
 mod decision_log;
+mod decoders;
 mod engine_config;
 mod envoy;
 mod envoy_proto;

@@ -6,6 +6,7 @@ pub mod envoy;
 pub mod grpc;
 mod http;
 pub mod idp;
+pub mod mutate;
 pub mod pod;
 mod process;
 pub mod sidecar;

@@ -143,17 +143,17 @@ impl Spool {
         while let Some(folder) = &mut self.folder
             && let Some((path, _)) = folder.files.front().cloned()
         {
-            match fs::read(&path) {
-                Ok(lines) if !lines.is_empty() => {
-                    return Some(Current {
-                        lines,
-                        sent: 0,
-                        file: Some(path),
-                    });
-                }
-                // Taken away or emptied by somebody: nothing to send.
-                _ => folder.remove(&path),
+            // Taken away by somebody: nothing to send.
+            let (lines, broken) = fs::read(&path).map_or_else(|_| (Vec::new(), 0), whole);
+            self.lost += broken;
+            if !lines.is_empty() {
+                return Some(Current {
+                    lines,
+                    sent: 0,
+                    file: Some(path),
+                });
             }
+            folder.remove(&path);
         }
         let piece = self.memory.pop_front()?;
         self.memory_bytes -= piece.lines.len();
@@ -212,7 +212,9 @@ impl Folder {
             path: path.to_owned(),
             limit,
             bytes: files.iter().map(|(.., size)| size).sum(),
-            next: files.last().map_or(0, |(number, ..)| number + 1),
+            next: files
+                .last()
+                .map_or(0, |(number, ..)| number.saturating_add(1)),
             files: files
                 .into_iter()
                 .map(|(_, path, size)| (path, size))
@@ -256,6 +258,24 @@ impl Folder {
     }
 }
 
+/// Of a file's lines those that are events, and how many are not: a process that was killed leaves half a line, and a
+/// service refuses a whole upload for one.
+fn whole(bytes: Vec<u8>) -> (Vec<u8>, u64) {
+    let is_event = |line: &[u8]| {
+        line.first() == Some(&b'{')
+            && line.ends_with(b"\n")
+            && std::str::from_utf8(line).is_ok()
+            && serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok()
+    };
+    let lines = || bytes.split_inclusive(|byte| *byte == b'\n');
+    let broken = lines().filter(|line| !is_event(line)).count() as u64;
+    if broken == 0 {
+        return (bytes, 0);
+    }
+    let kept: Vec<&[u8]> = lines().filter(|line| is_event(line)).collect();
+    (kept.concat(), broken)
+}
+
 /// Lines, each with its end.
 pub(super) fn count(lines: &[u8]) -> u64 {
     // One more piece than there are line ends.
@@ -282,7 +302,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut spool = Spool::open(PIECE, Some((folder.path(), 100 << 20))).unwrap();
         let long = "x".repeat(300_000);
-        let events: Vec<String> = (0..12).map(|n| format!("{n}{long}")).collect();
+        let events: Vec<String> = (0..12).map(|n| format!("{{\"{n}\":\"{long}\"}}")).collect();
         for event in &events {
             spool.push(event.as_bytes());
         }
@@ -297,7 +317,8 @@ mod tests {
     fn what_a_process_left_is_sent_by_the_next() {
         let folder = tempfile::tempdir().unwrap();
         let mut spool = Spool::open(PIECE, Some((folder.path(), 1 << 20))).unwrap();
-        for event in ["a", "b", "c"] {
+        let events = [r#"{"a":1}"#, r#"{"b":1}"#, r#"{"c":1}"#];
+        for event in events {
             spool.push(event.as_bytes());
         }
         let sent = spool.next(1).map(<[u8]>::len).unwrap();
@@ -305,7 +326,29 @@ mod tests {
         spool.retire();
         drop(spool);
         let mut spool = Spool::open(PIECE, Some((folder.path(), 1 << 20))).unwrap();
-        assert_eq!(drain(&mut spool), ["b", "c"]);
+        assert_eq!(drain(&mut spool), events[1..]);
+    }
+
+    #[test]
+    fn what_is_broken_on_disk_is_counted_and_holds_up_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = |number: &str, text: &[u8]| {
+            fs::write(folder.path().join(format!("{number}{SUFFIX}")), text).unwrap();
+        };
+        left("1", b"half an event");
+        left(
+            "2",
+            b"{\"a\":1}\n\xff\xfe\n\n[1]\n{\"b\":\n{\"c\":1}\n{\"d\":1}",
+        );
+        left("3", b"");
+        left("18446744073709551615", b"{\"e\":1}\n");
+        left("-1", b"{}\n");
+        let mut spool = Spool::open(PIECE, Some((folder.path(), 1 << 20))).unwrap();
+        spool.push(br#"{"f":1}"#);
+        let whole = [r#"{"a":1}"#, r#"{"c":1}"#, r#"{"e":1}"#, r#"{"f":1}"#];
+        assert_eq!(drain(&mut spool), whole);
+        assert_eq!(spool.take_lost(), 6);
+        assert_eq!(spool.bytes(), 0);
     }
 
     #[test]
