@@ -202,7 +202,8 @@ impl Key {
     /// [`KeyError`].
     pub fn from_pem(algorithm: Algorithm, text: &str) -> Result<Self, KeyError> {
         let text = text.trim();
-        if algorithm == Algorithm::EdDsa && !text.starts_with("-----BEGIN") {
+        // Text may stand before the armour (RFC 7468, section 2), such as what `lictor key generate` says of a key.
+        if algorithm == Algorithm::EdDsa && !text.contains("-----BEGIN") {
             let bytes = STANDARD.decode(text).map_err(|_| KeyError::Pem)?;
             return Self::ed25519(&bytes);
         }

@@ -167,12 +167,7 @@ impl Sidecar {
                 .map(|settings| Forwarder::new(&settings, handle, &registry))
                 .transpose()?,
         };
-        let verifier = settings::identity(config)?
-            .map(|settings| Verifier::new(&settings, handle))
-            .transpose()?;
-        if let Some(verifier) = &verifier {
-            verifier.register(&registry)?;
-        }
+        let verifier = verifier(config, handle, &registry)?;
         let callers = Arc::new(Callers::new(config.tenant_id()?, verifier));
         let (drain, draining) = drain();
         let discovery = discovery(loaded, &activator, &clock, handle)?;
@@ -517,6 +512,19 @@ fn grpc_tls(config: &Config, handle: &Handle) -> Result<Option<Arc<ServerConfig>
     files
         .map(|files| crate::server::tls(files, "h2", handle))
         .transpose()
+}
+
+fn verifier(
+    config: &Config,
+    handle: &Handle,
+    registry: &Registry,
+) -> Result<Option<Verifier>, BuildError> {
+    let Some(settings) = settings::identity(config)? else {
+        return Ok(None);
+    };
+    let verifier = Verifier::new(&settings, handle)?;
+    verifier.register(registry)?;
+    Ok(Some(verifier))
 }
 
 fn admin_token(config: &Config) -> Result<Option<String>, SecretError> {

@@ -117,12 +117,9 @@ pub(super) async fn build(config: Config) -> Result<ControlPlane, ControlPlaneEr
     if let Identity::Tokens(verifier) = &identity {
         verifier.register(metrics.registry())?;
     }
-    let (spans, exporting) = config
-        .tracing
-        .as_ref()
-        .map(|settings| spans::start(settings, metrics.registry(), &Handle::current()))
-        .transpose()?
-        .unzip();
+    let start = |settings| spans::start(settings, metrics.registry(), &Handle::current());
+    let tracing = config.tracing.as_ref().map(start).transpose()?;
+    let (spans, exporting) = tracing.unzip();
     let store = open(&config.data_dir).await?;
     let board = board(&store).await?;
     let listener = Listener::tcp(config.listen)?;

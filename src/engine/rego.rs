@@ -13,6 +13,7 @@ mod document;
 mod error;
 mod json;
 mod machine;
+mod nesting;
 mod query;
 mod rename;
 mod repair;

@@ -68,6 +68,8 @@ fn keys_in_pem_are_told_apart() {
         .to_public_key_pem(LineEnding::LF)
         .unwrap();
     assert!(Key::from_pem(Algorithm::EdDsa, &ed25519).is_ok());
+    let explained = format!("# what it is\n# kid: k1\n{ed25519}");
+    assert!(Key::from_pem(Algorithm::EdDsa, &explained).is_ok());
     assert_eq!(
         Key::from_pem(Algorithm::Rs256, &ed25519).unwrap_err(),
         KeyError::OtherKind(Algorithm::Rs256)

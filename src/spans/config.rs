@@ -183,7 +183,7 @@ mod tests {
         assert!(settings(|config| config.endpoint = None).unwrap().is_none());
         let whole = settings(|_| {}).unwrap().unwrap();
         assert_eq!(whole.service_name, "lictor-test");
-        assert_eq!(whole.ratio, 1.0);
+        assert!((whole.ratio - 1.0).abs() < f64::EPSILON);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use crate::engine::data::DataNode;
 use crate::engine::table::Table;
-use crate::engine::value::{quote_json, write_json};
+use crate::engine::value::{MapView, quote_json, write_json};
 use crate::engine::{CompileError, Data, Value};
 use crate::model::Sought;
 use crate::policy::Place;
@@ -240,7 +240,7 @@ impl Candidate<'_> {
         }
         out.push_str(",\"properties\":{");
         let mut separator = "";
-        for (name, value) in listed.iter().flat_map(|listed| listed.iter()) {
+        for (name, value) in listed.iter().flat_map(MapView::iter) {
             let Some(name) = name.as_str() else { continue };
             out.push_str(separator);
             quote_json(out, name)?;

@@ -16,11 +16,12 @@ use crate::engine::Data;
 use super::builtins;
 use super::calls::{Calls, Functions};
 use super::convert::to_rego;
+use super::nesting;
 use super::repair::repair;
 use super::rewrite::{Names, rewritten};
 use super::source;
 use super::tree::Node;
-use super::{Rego, RegoError, RegoErrorKind, Shared};
+use super::{Rego, RegoError, RegoErrorKind, RegoPlace, Shared};
 
 /// A module's text under its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,7 @@ impl Module {
     /// The package it is in, for example `authz.http`; None where it does not parse.
     #[must_use]
     pub fn package(&self) -> Option<String> {
+        nesting::check_module(&self.text).ok()?;
         let mut parser = Interpreter::new();
         parser.set_rego_v0(self.version == Version::V0);
         let named = parser.add_policy(self.path.to_string(), self.text.to_string());
@@ -96,6 +98,15 @@ pub fn compile(modules: Vec<Module>, data: &Data, prints: bool) -> Result<Rego, 
     let mut errors = Vec::new();
     let package_names = Names::of(&modules);
     for module in &modules {
+        if let Err(error) = nesting::check_module(&module.text) {
+            let place = RegoPlace {
+                file: module.path.to_string(),
+                row: error.row,
+                column: error.column,
+            };
+            errors.push(RegoError::new(RegoErrorKind::Parse, error.to_string()).at(place));
+            continue;
+        }
         interpreter.set_rego_v0(module.version == Version::V0);
         let added = rewritten(module, &package_names, prints)
             .and_then(|text| interpreter.add_policy(module.path.to_string(), text));

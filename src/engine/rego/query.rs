@@ -7,6 +7,7 @@ use regorus::{Engine, Value};
 use super::builtins;
 use super::compile::select;
 use super::machine::timer;
+use super::nesting;
 use super::source;
 use super::{Rego, RegoError, RegoErrorKind, RegoSetting};
 
@@ -25,6 +26,8 @@ impl Rego {
             None => empty().map_err(|error| report(&error, RegoErrorKind::Internal))?,
         };
         engine.set_rego_v0(false);
+        nesting::check_query(text)
+            .map_err(|error| RegoError::new(RegoErrorKind::Parse, error.to_string()))?;
         let mut paths = paths(text).map_err(|error| report(&error, RegoErrorKind::Parse))?;
         if !paths.is_empty() {
             // The query may refer to data that no module refers to.

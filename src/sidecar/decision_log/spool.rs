@@ -360,10 +360,10 @@ mod tests {
         assert_eq!(spool.take_lost(), 5);
         let folder = tempfile::tempdir().unwrap();
         let mut spool = Spool::open(0, Some((folder.path(), 30))).unwrap();
-        for event in ["1234567890", "2234567890", "3234567890"] {
+        for event in [r#"{"n":1234}"#, r#"{"n":2234}"#, r#"{"n":3234}"#] {
             spool.push(event.as_bytes());
         }
         assert_eq!(spool.take_lost(), 1);
-        assert_eq!(drain(&mut spool), ["2234567890", "3234567890"]);
+        assert_eq!(drain(&mut spool), [r#"{"n":2234}"#, r#"{"n":3234}"#]);
     }
 }

@@ -249,7 +249,13 @@ fn a_publication_that_fails_is_said_and_tried_again() {
         let said = lictor.stderr().join("\n");
         said.contains("a bundle cannot be published").then_some(())
     });
-    let metadata = admin.get("/api/v1/bundles/active").json();
+    // The row is written after the line.
+    let metadata = plane.lictor.wait_for("the failure in the store", |_| {
+        let metadata = admin.get("/api/v1/bundles/active").json();
+        metadata["publication"]["error"]
+            .is_string()
+            .then_some(metadata)
+    });
     assert_eq!(metadata["number"], number, "the pointer did not move");
     assert_eq!(metadata["publication"]["state"], "pending");
     assert!(

@@ -120,6 +120,7 @@ fn refused(answer: &Answer, status: u16) -> String {
     answer.json().as_str().unwrap().to_owned()
 }
 
+#[expect(clippy::too_many_lines, reason = "one table, as the scenario has it")]
 #[test]
 fn the_certification_scenario_of_searches_holds() {
     let sidecar = searching(POLICIES, &certified());

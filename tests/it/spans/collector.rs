@@ -24,15 +24,15 @@ mod proto {
     #[derive(prost::Message)]
     pub struct Export {
         #[prost(message, repeated, tag = "1")]
-        pub resource_spans: Vec<ResourceSpans>,
+        pub resources: Vec<Source>,
     }
 
     #[derive(prost::Message)]
-    pub struct ResourceSpans {
+    pub struct Source {
         #[prost(message, optional, tag = "1")]
         pub resource: Option<Resource>,
         #[prost(message, repeated, tag = "2")]
-        pub scope_spans: Vec<ScopeSpans>,
+        pub scopes: Vec<Scope>,
     }
 
     #[derive(prost::Message)]
@@ -42,7 +42,7 @@ mod proto {
     }
 
     #[derive(prost::Message)]
-    pub struct ScopeSpans {
+    pub struct Scope {
         #[prost(message, repeated, tag = "2")]
         pub spans: Vec<Span>,
     }
@@ -201,17 +201,13 @@ fn read(export: proto::Export) -> Vec<Span> {
         value.text.or(integer).unwrap()
     };
     let mut found = Vec::new();
-    for resource in export.resource_spans {
+    for resource in export.resources {
         let attributes = resource.resource.unwrap().attributes;
         let service = attributes
             .into_iter()
             .find(|pair| pair.key == "service.name");
         let service = text(service.unwrap().value);
-        for span in resource
-            .scope_spans
-            .into_iter()
-            .flat_map(|scope| scope.spans)
-        {
+        for span in resource.scopes.into_iter().flat_map(|scope| scope.spans) {
             assert!(span.end >= span.start);
             found.push(Span {
                 service: service.clone(),
