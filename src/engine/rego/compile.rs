@@ -81,6 +81,17 @@ pub(super) struct Entry {
     pub entry: usize,
 }
 
+/// Why a module cannot be parsed in reasonable time.
+fn too_deep(module: &Module) -> Option<RegoError> {
+    let error = nesting::check_module(&module.text).err()?;
+    let place = RegoPlace {
+        file: module.path.to_string(),
+        row: error.row,
+        column: error.column,
+    };
+    Some(RegoError::new(RegoErrorKind::Parse, error.to_string()).at(place))
+}
+
 /// Compiles modules against the data beside them. Without `prints`, `print` does nothing.
 ///
 /// # Errors
@@ -90,6 +101,11 @@ pub fn compile(modules: Vec<Module>, data: &Data, prints: bool) -> Result<Rego, 
     if modules.is_empty() {
         return Ok(Rego::default());
     }
+    // Before anything parses them.
+    let deep: Vec<RegoError> = modules.iter().filter_map(too_deep).collect();
+    if !deep.is_empty() {
+        return Err(deep);
+    }
     let mut interpreter = Interpreter::new();
     interpreter.set_strict_builtin_errors(false);
     interpreter.set_gather_prints(true);
@@ -98,15 +114,6 @@ pub fn compile(modules: Vec<Module>, data: &Data, prints: bool) -> Result<Rego, 
     let mut errors = Vec::new();
     let package_names = Names::of(&modules);
     for module in &modules {
-        if let Err(error) = nesting::check_module(&module.text) {
-            let place = RegoPlace {
-                file: module.path.to_string(),
-                row: error.row,
-                column: error.column,
-            };
-            errors.push(RegoError::new(RegoErrorKind::Parse, error.to_string()).at(place));
-            continue;
-        }
         interpreter.set_rego_v0(module.version == Version::V0);
         let added = rewritten(module, &package_names, prints)
             .and_then(|text| interpreter.add_policy(module.path.to_string(), text));
