@@ -233,6 +233,18 @@ const TABLE: &[Row] = &[
     ),
 ];
 
+/// Files that are held by the examples of their own tests and by no property yet. This list only gets shorter.
+const BY_EXAMPLE: &[&str] = &[
+    "api/protobuf/json.rs",
+    "engine/rego/builtins/jwt/key.rs",
+    "sidecar/config/opa/discovered.rs",
+    "sidecar/credentials/oauth2.rs",
+    "sidecar/discovery.rs",
+    "sidecar/ext_authz/grpc_body.rs",
+    "sidecar/http/facade.rs",
+    "sidecar/settings/bundles.rs",
+];
+
 /// Files that call a parser on bytes that this program wrote itself, or that its user typed.
 const OURS: &[(&str, &str)] = &[
     ("cli/policy/coverage.rs", "documents that were checked"),
@@ -291,6 +303,7 @@ fn every_file_that_calls_a_parser_is_in_the_table() {
         .iter()
         .flat_map(|(_, files, _)| files.iter().copied())
         .chain(OURS.iter().map(|(file, _)| *file))
+        .chain(BY_EXAMPLE.iter().copied())
         .collect();
     let mut files = Vec::new();
     sources(&root().join("src"), &mut files);
