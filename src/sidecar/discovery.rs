@@ -80,7 +80,7 @@ impl Discovery {
         let limits = settings.decision_limits;
         let activator = Activator::new(settings, publisher, clock.clone(), metrics, handle)?;
         let path = boot_opa.discovery.as_ref();
-        let discovery = Self {
+        let mut discovery = Self {
             activator,
             reader,
             path: path.map(config::opa::Discovery::path).unwrap_or_default(),
@@ -130,7 +130,6 @@ impl Discovery {
             && snapshot.number != self.outcome.generation
         {
             self.outcome.generation = snapshot.number;
-            let shown = self.source().active;
             let held = self.hold(plane).await;
             match held {
                 Ok(overridden) => {
@@ -140,7 +139,6 @@ impl Discovery {
                             overridden.join(", ")
                         )
                     });
-                    self.outcome.active = shown;
                     self.outcome.error = None;
                     tracing::info!(
                         revision = snapshot.name,
@@ -190,8 +188,14 @@ impl Discovery {
     }
 
     /// Shows how the bundle fares: what it gave is in force only once it holds.
-    fn show(&self) {
+    fn show(&mut self) {
         let mut shown = self.source();
+        let current = self.reader.load();
+        let number = current.snapshot.as_ref().map(|snapshot| snapshot.number);
+        // A generation is published before its source says so: then the next change shows it.
+        if number == Some(self.outcome.generation) && self.outcome.error.is_none() {
+            self.outcome.active.clone_from(&shown.active);
+        }
         shown.active.clone_from(&self.outcome.active);
         shown.note.clone_from(&self.outcome.note);
         if shown.last_error.is_none() {
