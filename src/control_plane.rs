@@ -211,7 +211,7 @@ fn serve_here(serving: Serving) -> std::io::Result<()> {
         .enable_all()
         .build()?;
     let connections = Connections::new(limits.connections);
-    let handler = move |request, _| http::answer(router.clone(), request);
+    let handler = move |request, _| Box::pin(http::answer(router.clone(), request));
     let registry = server::serve(
         listener,
         tls,

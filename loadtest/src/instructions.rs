@@ -14,12 +14,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::generator::{Address, Pace, Plan, PreparedRequest, run as generate};
 use crate::lictor;
-use crate::scenario::Scenario;
+use crate::scenario::{Protocol, Scenario};
 use crate::schedule::Schedule;
 use crate::system::{System, on_path};
 
 /// Scenarios that are counted where none is named.
-const DEFAULT_SCENARIOS: [&str; 4] = ["validate", "everything-on", "access", "variant"];
+const DEFAULT_SCENARIOS: [&str; 6] = [
+    "validate",
+    "everything-on",
+    "access",
+    "variant",
+    "ext-authz",
+    "rego",
+];
 /// Requests of the short run: caches are warm and buffers have their size.
 const FEW: u64 = 500;
 /// How far from its recorded value a count may be.
@@ -27,7 +34,7 @@ const TOLERANCE: f64 = 0.03;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Scenarios, by name. Default: validate, everything-on, access, variant.
+    /// Scenarios, by name. Default: validate, everything-on, access, variant, ext-authz, rego.
     scenarios: Vec<String>,
     /// Requests that are counted.
     #[arg(long, default_value_t = 2000)]
@@ -147,10 +154,15 @@ fn scenario(scenario: &Scenario, root: &Path, arguments: &Arguments) -> Result<C
         let address = Address::free(scenario.transport, scratch.path().join("floor.sock"))?;
         let program = std::env::current_exe().context("finding this program")?;
         let listen = address.to_string();
+        let plain: &[&str] = &["floor", "--listen", &listen];
+        let grpc: &[&str] = &["floor", "--grpc", "--listen", &listen];
         let floor = Counted {
             name: "floor",
             program: &program,
-            arguments: &["floor", "--listen", &listen],
+            arguments: match scenario.protocol {
+                Protocol::Http => plain,
+                Protocol::Grpc { .. } => grpc,
+            },
             address,
         };
         let prepared = lictor::prepare(root, scenario, &arguments.lictor, scratch.path())?;

@@ -1,6 +1,8 @@
 //! The bodies of our own decision calls: `/v1/validate`, `/v1/access/check`, `/v1/consumption/validate`,
 //! `/v1/variant`.
 
+mod compliant;
+
 use uuid::Uuid;
 
 use crate::model::{
@@ -9,6 +11,8 @@ use crate::model::{
 };
 
 use super::json;
+
+pub use compliant::Compliant;
 
 macro_rules! policy_version {
     () => {
@@ -28,7 +32,7 @@ pub struct Envelope<'a> {
 }
 
 /// When a validation was made and how long it took.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timing {
     pub validated_at: Timestamp,
     /// Milliseconds, rounded down.

@@ -1,12 +1,11 @@
 //! Bodies: requests read within a limit and a time, replies that are bytes or a stream.
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
-use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 
 use super::buffers::Sending;
@@ -135,54 +134,109 @@ pub async fn read<B>(body: B, limit: usize, timeout: Duration) -> Result<Bytes, 
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
-    if body.size_hint().lower() > limit as u64 {
-        return Err(BodyError::TooLarge(limit));
-    }
-    let mut collected = pin!(collect(body, limit));
-    let mut timer = None;
-    std::future::poll_fn(move |context| {
-        if let Poll::Ready(result) = collected.as_mut().poll(context) {
-            return Poll::Ready(result);
+    Reading::new(body, limit, timeout)?.await
+}
+
+/// A body that is being read; see [`read`]. Small, and its own future: every request moves one around.
+#[derive(Debug)]
+pub struct Reading<B> {
+    body: B,
+    limit: usize,
+    size: usize,
+    /// The first piece, which most bodies are.
+    first: Bytes,
+    /// All pieces, once there are several.
+    rest: BytesMut,
+    timeout: Duration,
+    timer: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl<B> Reading<B>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    /// Begins to read; nothing is asked of the body yet.
+    ///
+    /// # Errors
+    ///
+    /// [`BodyError::TooLarge`] where it announces more than `limit` bytes.
+    pub fn new(body: B, limit: usize, timeout: Duration) -> Result<Self, BodyError> {
+        if body.size_hint().lower() > limit as u64 {
+            return Err(BodyError::TooLarge(limit));
         }
-        timer
+        Ok(Self {
+            body,
+            limit,
+            size: 0,
+            first: Bytes::new(),
+            rest: BytesMut::new(),
+            timeout,
+            timer: None,
+        })
+    }
+
+    fn take_in(&mut self, data: Bytes) -> Result<(), BodyError> {
+        self.size += data.len();
+        if self.size > self.limit {
+            return Err(BodyError::TooLarge(self.limit));
+        }
+        if self.first.is_empty() {
+            self.first = data;
+        } else {
+            if self.rest.is_empty() {
+                self.rest.reserve(self.size);
+                self.rest.extend_from_slice(&self.first);
+            }
+            self.rest.extend_from_slice(&data);
+        }
+        Ok(())
+    }
+
+    fn whole(&mut self) -> Bytes {
+        if self.rest.is_empty() {
+            std::mem::take(&mut self.first)
+        } else {
+            std::mem::take(&mut self.rest).freeze()
+        }
+    }
+
+    fn expired(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, BodyError>> {
+        let timeout = self.timeout;
+        self.timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)))
             .as_mut()
             .poll(context)
             .map(|()| Err(BodyError::Timeout(timeout)))
-    })
-    .await
+    }
 }
 
-async fn collect<B>(mut body: B, limit: usize) -> Result<Bytes, BodyError>
+impl<B> Future for Reading<B>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
-    let mut size = 0;
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else {
-            continue;
-        };
-        size += data.len();
-        if size > limit {
-            return Err(BodyError::TooLarge(limit));
-        }
-        if first.is_empty() {
-            first = data;
-        } else {
-            if rest.is_empty() {
-                rest.reserve(size);
-                rest.extend_from_slice(&first);
+    type Output = Result<Bytes, BodyError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let reading = self.get_mut();
+        loop {
+            match Pin::new(&mut reading.body).poll_frame(context) {
+                Poll::Pending => return reading.expired(context),
+                Poll::Ready(None) => return Poll::Ready(Ok(reading.whole())),
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(BodyError::Broken)),
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data()
+                        && let Err(error) = reading.take_in(data)
+                    {
+                        return Poll::Ready(Err(error));
+                    }
+                    // Where its length was announced, the last piece is known as such.
+                    if reading.body.is_end_stream() {
+                        return Poll::Ready(Ok(reading.whole()));
+                    }
+                }
             }
-            rest.extend_from_slice(&data);
         }
     }
-    Ok(if rest.is_empty() {
-        first
-    } else {
-        rest.freeze()
-    })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -124,7 +124,7 @@ pub async fn serve<H, F>(
 ) -> std::io::Result<Ended>
 where
     H: Fn(Request<Incoming>, Rc<Door>) -> F + Clone + 'static,
-    F: Future<Output = Response<Body>> + 'static,
+    F: Future<Output = Response<Body>> + Unpin + 'static,
 {
     let tls = tls.map(TlsAcceptor::from);
     let lives = Lives::new(limits.header_timeout);
@@ -204,7 +204,7 @@ async fn connect<H, F>(
     handler: H,
 ) where
     H: Fn(Request<Incoming>, Rc<Door>) -> F,
-    F: Future<Output = Response<Body>>,
+    F: Future<Output = Response<Body>> + Unpin,
 {
     let through = |door: Rc<Door>| {
         let handler = &handler;
@@ -226,26 +226,42 @@ async fn connect<H, F>(
     }
 }
 
+/// An answer under way, and the connection that it keeps busy.
+struct Answering<'l, F> {
+    answer: F,
+    life: &'l Arc<Life>,
+}
+
+impl<F: Future<Output = Response<Body>> + Unpin> Future for Answering<'_, F> {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Poll::Ready(response) = Pin::new(&mut self.answer).poll(context) else {
+            return Poll::Pending;
+        };
+        Poll::Ready(Ok(if let Body::Stream(_) = response.body() {
+            response.map(|body| match body {
+                Body::Stream(stream) => Body::Watched(stream, self.life.busy()),
+                body => body,
+            })
+        } else {
+            self.life.wait();
+            response
+        }))
+    }
+}
+
 async fn connection<I, H, F>(io: I, limits: Limits, life: &Arc<Life>, service: H)
 where
     I: AsyncRead + AsyncWrite + Unpin,
     H: Fn(Request<Incoming>) -> F,
-    F: Future<Output = Response<Body>>,
+    F: Future<Output = Response<Body>> + Unpin,
 {
     let service = service_fn(|request| {
         life.work();
-        let answer = service(request);
-        async move {
-            let mut response = answer.await;
-            if let Body::Stream(_) = response.body() {
-                response = response.map(|body| match body {
-                    Body::Stream(stream) => Body::Watched(stream, life.busy()),
-                    body => body,
-                });
-            } else {
-                life.wait();
-            }
-            Ok::<_, Infallible>(response)
+        Answering {
+            answer: service(request),
+            life,
         }
     });
     let mut connection = http1::Builder::new()

@@ -166,18 +166,59 @@ impl LocalCallers {
         credentials: Credentials<'_>,
         now: Timestamp,
     ) -> Result<Option<Arc<Claims>>, CallerError> {
+        match self.known(credentials, now) {
+            Err(error) => self.once_refreshed(error, credentials, now).await,
+            known => known,
+        }
+    }
+
+    /// As [`Self::identify`], without waiting for newer keys: [`Self::again`] does where the error says so.
+    ///
+    /// # Errors
+    ///
+    /// [`CallerError`].
+    pub fn known(
+        &self,
+        credentials: Credentials<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Claims>>, CallerError> {
         self.shared.check_tenant(credentials.tenant)?;
         let (Some(tokens), Some(authorization)) = (&self.tokens, credentials.authorization) else {
             return Ok(None);
         };
-        let token = bearer(authorization)?;
-        let known = tokens.borrow_mut().verify(token, now);
-        match (known, &self.shared.verifier) {
-            (Err(error), Some(verifier)) if Box::pin(verifier.refreshed(&error)).await => {
-                let claims = tokens.borrow_mut().verify(token, now);
-                self.shared.check_claims(claims?)
+        let claims = tokens.borrow_mut().verify(bearer(authorization)?, now)?;
+        self.shared.check_claims(claims)
+    }
+
+    /// Identifies again whom [`Self::known`] turned away with `error`, once there are newer keys; where there are none,
+    /// or keys are not what is wrong, that error.
+    ///
+    /// # Errors
+    ///
+    /// [`CallerError`].
+    pub async fn again(
+        &self,
+        error: CallerError,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Claims>>, CallerError> {
+        let credentials = Credentials::read(headers)?;
+        self.once_refreshed(error, credentials, now).await
+    }
+
+    async fn once_refreshed(
+        &self,
+        error: CallerError,
+        credentials: Credentials<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Claims>>, CallerError> {
+        match (&error, &self.shared.verifier) {
+            (CallerError::Token(token), Some(verifier))
+                if Box::pin(verifier.refreshed(token)).await =>
+            {
+                self.known(credentials, now)
             }
-            (known, _) => self.shared.check_claims(known?),
+            _ => Err(error),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Each serving thread has a [`Handler`] of its own with its own worker; what threads share is read-only or atomic.
 
 mod access;
+mod answer;
 mod asked;
 mod authzen;
 mod content;
@@ -27,19 +28,22 @@ use hyper::body::Incoming;
 use uuid::Uuid;
 
 use crate::api::ErrorCode;
+use crate::api::decision::Compliant;
 use crate::decide::{Origin, Question, Worker};
 use crate::engine::DuplicateMembers;
 use crate::identity::Claims;
 use crate::model::{Sought, Timestamp};
-use crate::server::body::{self, Body};
+use crate::server::body::Body;
 use crate::server::guard::Guard;
 use crate::server::{Bound, Door};
 
 use super::caller::LocalCallers;
 use super::metrics::Route;
-use super::revision;
 use super::shared::Shared;
 
+pub use answer::Answer;
+
+use answer::Asking;
 use asked::Asked;
 use error::Failure;
 use reply::Reply;
@@ -57,6 +61,7 @@ pub struct Handler {
     /// The header with the bundle's age, while that stays the same.
     age: RefCell<(u64, HeaderValue)>,
     request_ids: RefCell<RequestIds>,
+    compliant: RefCell<Compliant>,
 }
 
 /// What a decision call works with: its request read, checked and identified.
@@ -64,8 +69,9 @@ struct Call<'h> {
     handler: &'h Handler,
     body: Bytes,
     now: Timestamp,
-    claims: Option<Arc<Claims>>,
+    claims: Option<&'h Claims>,
     explain: bool,
+    headers: &'h HeaderMap,
     origin: Origin<'h>,
 }
 
@@ -73,17 +79,70 @@ impl Call<'_> {
     fn question(&self) -> Question<'_> {
         Question {
             now: self.now,
-            claims: self.claims.as_ref().map(|claims| claims.json.as_bytes()),
+            claims: self.claims.map(|claims| claims.json.as_bytes()),
             duplicates: DuplicateMembers::Refuse,
             explain: self.explain,
             origin: Origin {
                 subject: self
                     .claims
-                    .as_ref()
                     .map_or(self.origin.subject, |claims| &claims.subject),
                 ..self.origin
             },
         }
+    }
+
+    /// The decision, of a call that waits for nothing.
+    fn decide(self, route: Route, query: Option<&str>) -> Result<Reply, Failure> {
+        match route {
+            Route::Validate => validate::validate(&self),
+            Route::AccessCheck => access::check(&self),
+            Route::Consumption => validate::consumption(&self),
+            Route::Variant => variant::variant(&self),
+            Route::Evaluation => authzen::evaluation(&self),
+            Route::SearchSubject => authzen::search(&self, Sought::Subject),
+            Route::SearchAction => authzen::search(&self, Sought::Action),
+            Route::SearchResource => authzen::search(&self, Sought::Resource),
+            Route::EngineConsumption => facade::consumption(&self),
+            Route::EngineAccess => facade::access(self, query),
+            Route::EngineResidency => facade::residency(&self),
+            Route::Flag => ofrep::flag(&self, self.origin.path),
+            Route::Flags => ofrep::flags(&self, self.headers),
+            Route::Evaluations
+            | Route::Metadata
+            | Route::Content
+            | Route::Forward
+            | Route::ExtAuthz
+            | Route::None => Err(Failure::new(ErrorCode::NotFound, "")),
+        }
+    }
+}
+
+impl Asking {
+    fn call(&self, body: Bytes) -> Result<Call<'_>, Failure> {
+        if body.is_empty() && self.route.has_body() {
+            return Err(Failure::new(ErrorCode::InvalidJson, "the body is empty"));
+        }
+        let (head, door) = (&self.head, &*self.door);
+        // Nobody but the log asks for it.
+        let logged = self.handler.shared.decision_log.is_some();
+        let traceparent = logged.then(|| head.headers.get("traceparent")).flatten();
+        Ok(Call {
+            handler: &self.handler,
+            body,
+            now: self.now,
+            claims: self.claims.as_deref(),
+            explain: asks_to_explain(head.uri.query()),
+            headers: &head.headers,
+            origin: Origin {
+                door: self.route.door(),
+                path: head.uri.path(),
+                request_id: self.request_id.as_bytes(),
+                traceparent: traceparent.map_or(b"", HeaderValue::as_bytes),
+                peer: door.peer,
+                subject: door.peer_id.as_deref().unwrap_or_default(),
+                ..Origin::UNKNOWN
+            },
+        })
     }
 }
 
@@ -96,24 +155,27 @@ impl Handler {
             callers: shared.callers.local(),
             age: RefCell::new((0, HeaderValue::from(0))),
             request_ids: RefCell::default(),
+            compliant: RefCell::default(),
             shared,
         }
     }
 
     /// Answers one request; at level `debug` with a line in the log.
-    pub async fn handle(
-        self: Rc<Self>,
-        request: Request<Incoming>,
-        door: Rc<Door>,
-    ) -> Response<Body> {
+    #[must_use]
+    pub fn handle(self: Rc<Self>, request: Request<Incoming>, door: Rc<Door>) -> Answer {
         let (head, incoming) = request.into_parts();
         if tracing::enabled!(tracing::Level::DEBUG) {
-            return Box::pin(self.logged(head, incoming, &door)).await;
+            return Answer::boxed(self.logged(head, incoming, door));
         }
-        self.answer(head, incoming, &door).await
+        self.answer(head, incoming, door)
     }
 
-    async fn logged(&self, head: Parts, incoming: Incoming, door: &Door) -> Response<Body> {
+    async fn logged(
+        self: Rc<Self>,
+        head: Parts,
+        incoming: Incoming,
+        door: Rc<Door>,
+    ) -> Response<Body> {
         let (method, path) = (head.method.clone(), head.uri.path().to_owned());
         let started = Instant::now();
         let response = self.answer(head, incoming, door).await;
@@ -129,50 +191,94 @@ impl Handler {
         response
     }
 
-    /// Decisions run in this future; what is rare or waits for others is boxed, to keep it small: it is moved around.
-    async fn answer(&self, head: Parts, incoming: Incoming, door: &Door) -> Response<Body> {
-        let route = match route::route(&head.method, head.uri.path()) {
-            Routed::To(Route::Forward) => {
-                return Box::pin(self.forward(Route::Forward, head, incoming, door)).await;
-            }
+    fn answer(self: Rc<Self>, head: Parts, incoming: Incoming, door: Rc<Door>) -> Answer {
+        match route::route(&head.method, head.uri.path()) {
+            Routed::To(Route::Forward) => Answer::boxed(async move {
+                self.forward(Route::Forward, head, incoming, &door).await
+            }),
             Routed::To(Route::ExtAuthz) => {
-                return Box::pin(self.ext_authz(head, incoming, door)).await;
+                Answer::boxed(async move { self.ext_authz(head, incoming, &door).await })
             }
-            Routed::Content(policy) => {
-                return Box::pin(content::answer(self, policy, head, incoming, door)).await;
-            }
-            Routed::To(route) => route,
+            Routed::Content(policy) => Answer::boxed(async move {
+                content::answer(&self, policy, head, incoming, &door).await
+            }),
+            Routed::To(route) => self.decision(route, head, incoming, door),
             Routed::Nowhere => {
                 let failure = Failure::new(ErrorCode::NotFound, "");
-                return self.finish(Route::None, head, Err(failure));
+                Answer::Ready(Some(self.finish(Route::None, head, Err(failure))))
             }
             Routed::Elsehow(allow) => {
                 let detail = format!("allowed here: {allow}");
                 let mut failure = Failure::new(ErrorCode::MethodNotAllowed, detail);
                 failure.allow = Some(allow);
-                return self.finish(Route::None, head, Err(failure));
+                Answer::Ready(Some(self.finish(Route::None, head, Err(failure))))
             }
-        };
-        let asked = Asked::read(&head.headers, &self.guard(door));
+        }
+    }
+
+    /// A decision, as far as it goes without the body.
+    fn decision(
+        self: Rc<Self>,
+        route: Route,
+        head: Parts,
+        incoming: Incoming,
+        door: Rc<Door>,
+    ) -> Answer {
+        let asked = Asked::read(&head.headers, &self.guard(&door));
         let now = self.shared.clock.now();
         let request_id = self.request_id(asked.request_id, now);
-        let origin = Origin {
-            door: route.door(),
-            path: head.uri.path(),
-            request_id: request_id.as_bytes(),
-            traceparent: asked.traceparent,
-            peer: door.peer,
-            subject: door.peer_id.as_deref().unwrap_or_default(),
-            ..Origin::UNKNOWN
+        let admitted = self.admitted(route, &head, &asked, &door);
+        let credentials = asked.credentials();
+        let known = match &admitted {
+            Ok(_) => self.callers.known(credentials, now),
+            Err(_) => Ok(None),
         };
-        let result = match self.admit(&head, &asked, door) {
-            Ok(()) => {
-                self.decide(route, &head, &asked, incoming, now, origin)
-                    .await
+        let mut asking = Asking {
+            wanted: None,
+            claims: None,
+            handler: self,
+            door,
+            route,
+            now,
+            request_id,
+            head,
+        };
+        match (admitted, known) {
+            (Err(failure), _) => Answer::Ready(Some(asking.reply(Err(failure)))),
+            (Ok(wanted), Ok(claims)) => {
+                (asking.wanted, asking.claims) = (wanted, claims);
+                asking.read(incoming)
             }
-            Err(failure) => Err(failure),
-        };
-        self.reply(route, head, request_id, now, result)
+            (Ok(wanted), Err(error)) => Answer::boxed(async move {
+                asking.wanted = wanted;
+                let handler = Rc::clone(&asking.handler);
+                let headers = &asking.head.headers;
+                match handler.callers.again(error, headers, now).await {
+                    Ok(claims) => {
+                        asking.claims = claims;
+                        asking.read(incoming).await
+                    }
+                    Err(error) => asking.reply(Err(error.into())),
+                }
+            }),
+        }
+    }
+
+    /// What is asked of a decision call before its body is looked at; the revision that it wants.
+    fn admitted(
+        &self,
+        route: Route,
+        head: &Parts,
+        asked: &Asked<'_>,
+        door: &Door,
+    ) -> Result<Option<asked::Wanted>, Failure> {
+        self.admit(head, asked, door)?;
+        asked.check_once()?;
+        self.callers.check_tenant(asked.tenant)?;
+        if route.has_body() {
+            asked.check_content_type()?;
+        }
+        asked.wanted_revision()
     }
 
     fn guard(&self, door: &Door) -> Guard<'_> {
@@ -198,62 +304,6 @@ impl Handler {
             return Err(Failure::new(ErrorCode::UriTooLong, detail));
         }
         Ok(())
-    }
-
-    async fn decide(
-        &self,
-        route: Route,
-        head: &Parts,
-        asked: &Asked<'_>,
-        incoming: Incoming,
-        now: Timestamp,
-        origin: Origin<'_>,
-    ) -> Result<Reply, Failure> {
-        asked.check_once()?;
-        self.callers.check_tenant(asked.tenant)?;
-        if route.has_body() {
-            asked.check_content_type()?;
-        }
-        let claims = self.callers.identify(asked.credentials(), now).await?;
-        if route == Route::Metadata {
-            return authzen::metadata(self);
-        }
-        let wanted = asked.wanted_revision()?;
-        let limits = &self.shared.limits;
-        let body = body::read(incoming, limits.body_bytes, limits.body_timeout).await?;
-        if body.is_empty() && route.has_body() {
-            return Err(Failure::new(ErrorCode::InvalidJson, "the body is empty"));
-        }
-        if let Some(wanted) = wanted {
-            Box::pin(revision::reach(&self.shared, wanted)).await?;
-        }
-        let call = Call {
-            handler: self,
-            body,
-            now,
-            claims,
-            explain: asks_to_explain(head.uri.query()),
-            origin,
-        };
-        match route {
-            Route::Validate => validate::validate(&call),
-            Route::AccessCheck => access::check(&call),
-            Route::Consumption => validate::consumption(&call),
-            Route::Variant => variant::variant(&call),
-            Route::Evaluation => authzen::evaluation(&call),
-            Route::Evaluations => Box::pin(authzen::evaluations(&call)).await,
-            Route::SearchSubject => authzen::search(&call, Sought::Subject),
-            Route::SearchAction => authzen::search(&call, Sought::Action),
-            Route::SearchResource => authzen::search(&call, Sought::Resource),
-            Route::EngineConsumption => facade::consumption(&call),
-            Route::EngineAccess => facade::access(call, head.uri.query()),
-            Route::EngineResidency => facade::residency(&call),
-            Route::Flag => ofrep::flag(&call, head.uri.path()),
-            Route::Flags => ofrep::flags(&call, &head.headers),
-            Route::Metadata | Route::Content | Route::Forward | Route::ExtAuthz | Route::None => {
-                Err(Failure::new(ErrorCode::NotFound, ""))
-            }
-        }
     }
 
     async fn forward(
@@ -305,14 +355,22 @@ impl Handler {
         let given = head.headers.get(asked::REQUEST_ID);
         let given = given.filter(|id| (1..=asked::MAX_REQUEST_ID).contains(&id.len()));
         let request_id = self.request_id(given, now);
-        self.reply(route, head, request_id, now, result)
+        self.reply(
+            route,
+            head.uri.path(),
+            head.headers,
+            request_id,
+            now,
+            result,
+        )
     }
 
     /// Makes the response; the request's header map is emptied and used again.
     fn reply(
         &self,
         route: Route,
-        head: Parts,
+        path: &str,
+        mut headers: HeaderMap,
         request_id: HeaderValue,
         now: Timestamp,
         result: Result<Reply, Failure>,
@@ -320,9 +378,9 @@ impl Handler {
         let reply = result.unwrap_or_else(|failure| {
             self.shared.metrics.problem(failure.problem.code);
             if route.is_ofrep() {
-                ofrep::failure(failure, head.uri.path())
+                ofrep::failure(failure, path)
             } else {
-                failure.into_reply(route.is_authzen(), head.uri.path())
+                failure.into_reply(route.is_authzen(), path)
             }
         });
         let age = reply
@@ -331,7 +389,6 @@ impl Handler {
             .flatten();
         let age = age.map(|age| self.age_header(age));
         self.shared.metrics.answered(route, reply.status);
-        let mut headers: HeaderMap = head.headers;
         headers.clear();
         reply.into_response(headers, request_id, age)
     }

@@ -61,7 +61,7 @@ impl Metrics {
         let durations = histograms(
             registry,
             "lictor_decision_duration_seconds",
-            "Time of a decision, its encoding included.",
+            "Time of a decision.",
             "kind",
             DECISION_BUCKETS,
         )?;

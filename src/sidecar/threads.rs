@@ -16,6 +16,7 @@ use crate::server::{
 
 use super::RunError;
 use super::admin::Admin;
+use super::http::Answer;
 use super::shared::{self, Shared};
 use super::{grpc, http, opa};
 
@@ -125,14 +126,10 @@ async fn serve_data(listening: Listening, connections: Connections, doors: Doors
             connections.clone(),
             draining.clone(),
             move |request: ::http::Request<Incoming>, door| {
-                let (http, opa) = (Rc::clone(&http), Rc::clone(&opa));
-                async move {
-                    if opa::owns(request.uri().path()) {
-                        // Boxed: the larger future would be moved around for every decision.
-                        Box::pin(opa.handle(request, door)).await
-                    } else {
-                        http.handle(request, door).await
-                    }
+                if opa::owns(request.uri().path()) {
+                    Answer::boxed(Rc::clone(&opa).handle(request, door))
+                } else {
+                    Rc::clone(&http).handle(request, door)
                 }
             },
         ));
@@ -167,7 +164,7 @@ pub(super) fn admin(
         let mut serving = JoinSet::new();
         for listener in listeners {
             let (admin, connections) = (Arc::clone(&admin), connections.clone());
-            let answer = move |request, door| Arc::clone(&admin).handle(request, door);
+            let answer = move |request, door| Box::pin(Arc::clone(&admin).handle(request, door));
             let draining = draining.clone();
             serving.spawn_local(serve(listener, None, limits, connections, draining, answer));
         }

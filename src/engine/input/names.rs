@@ -2,6 +2,9 @@
 //!
 //! Filled from policies, looked up by requests: no request can make the table's keys collide.
 
+/// So many bytes hold a short name, the quote and the colon after it, and the byte after that.
+pub(super) const WINDOW: usize = 24;
+
 /// A member name as it is compared.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Name<'t> {
@@ -47,6 +50,26 @@ impl<'t> Name<'t> {
         }
     }
 
+    /// The name in the first `length` bytes of `window`, of which it fills at most sixteen.
+    #[inline]
+    pub fn short(window: &'t [u8; WINDOW], length: usize) -> Self {
+        let first = u64::from_le_bytes(*window.first_chunk().unwrap_or(&[0; 8]));
+        let bytes = window.get(..length).unwrap_or_default();
+        match bytes.last_chunk() {
+            None => Self {
+                bytes,
+                head: first & !(u64::MAX << (8 * bytes.len() as u32)),
+                tail: 0,
+            },
+            Some(tail) => Self {
+                bytes,
+                head: first,
+                tail: u64::from_le_bytes(*tail),
+            },
+        }
+    }
+
+    #[inline]
     pub fn is(&self, name: &str) -> bool {
         self.bytes == name.as_bytes()
     }
@@ -215,6 +238,11 @@ mod tests {
                 let text = format!("{}{name}{}", "x".repeat(before), "y".repeat(after));
                 let within = Name::within(text.as_bytes(), before, before + name.len());
                 prop_assert_eq!(names.find(&within), expected);
+                let mut window = [b'z'; WINDOW];
+                if name.len() <= 16 {
+                    window[..name.len()].copy_from_slice(name.as_bytes());
+                    prop_assert_eq!(names.find(&Name::short(&window, name.len())), expected);
+                }
             }
         }
     }

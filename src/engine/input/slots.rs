@@ -25,7 +25,7 @@ pub(super) enum Entry<'a> {
     Value(Value<'a>),
 }
 
-type Page<'a> = [Cell<Entry<'a>>; PAGE];
+type Page<'a> = [Cell<Entry<'a>>];
 
 /// The values of one request. Lives in the arena of the decision and is dropped with it.
 #[derive(Debug)]
@@ -46,6 +46,7 @@ impl<'a> Slots<'a> {
 
     /// The value at `slot`; None where the request has none there (or a parent is no object).
     #[must_use]
+    #[inline]
     pub fn get(&self, slot: Slot) -> Option<Value<'a>> {
         match self.entry(slot) {
             Entry::Value(value) => Some(value),
@@ -55,6 +56,7 @@ impl<'a> Slots<'a> {
 
     /// Whether the request has a value at `slot`, kept or not.
     #[must_use]
+    #[inline]
     pub fn contains(&self, slot: Slot) -> bool {
         !matches!(self.entry(slot), Entry::Absent)
     }
@@ -190,6 +192,7 @@ impl<'a> Slots<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn entry(&self, slot: Slot) -> Entry<'a> {
         let index = slot.0 as usize;
         self.pages
@@ -199,27 +202,72 @@ impl<'a> Slots<'a> {
             .map_or(Entry::Absent, Cell::get)
     }
 
+    #[inline]
     pub(super) fn put(&self, slot: Slot, entry: Entry<'a>) {
-        let index = slot.0 as usize;
-        let Some(place) = self.pages.get(index / PAGE) else {
-            return;
-        };
-        let page = place.get().unwrap_or_else(|| {
-            let page: &'a Page<'a> = self
-                .arena
-                .alloc_with(|| std::array::from_fn(|_| Cell::new(Entry::Absent)));
-            place.set(Some(page));
-            page
-        });
-        if let Some(place) = page.get(index % PAGE) {
+        if let Some(place) = self.place(slot) {
             place.set(entry);
         }
     }
+
+    /// Where a value of `slot` goes; None for a slot that no layout has.
+    #[inline]
+    pub(super) fn place(&self, slot: Slot) -> Option<&'a Cell<Entry<'a>>> {
+        let index = slot.0 as usize;
+        let place = self.pages.get(index / PAGE)?;
+        let page = match place.get() {
+            Some(page) => page,
+            None => self.page(place),
+        };
+        page.get(index % PAGE)
+    }
+
+    fn page(&self, place: &Cell<Option<&'a Page<'a>>>) -> &'a Page<'a> {
+        // A slice, because an array would be made elsewhere and copied here.
+        let page: &'a Page<'a> = self
+            .arena
+            .alloc_slice_fill_with(PAGE, |_| Cell::new(Entry::Absent));
+        place.set(Some(page));
+        page
+    }
 }
 
+#[expect(
+    unsafe_code,
+    reason = "ASCII needs no second look; `text_is_checked_as_the_standard_library_does`"
+)]
 fn utf8(text: &[u8]) -> Result<&str, InputError> {
+    if text.is_ascii() {
+        // SAFETY: each byte of ASCII is a character of UTF-8 by itself.
+        return Ok(unsafe { std::str::from_utf8_unchecked(text) });
+    }
     std::str::from_utf8(text).map_err(|error| InputError {
         message: "invalid UTF-8",
         offset: error.valid_up_to(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::utf8;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn text_is_checked_as_the_standard_library_does(
+            mut text in "[ -~]{0,80}".prop_map(String::into_bytes),
+            at in 0..80_usize,
+            byte in any::<u8>(),
+        ) {
+            prop_assert!(utf8(&text).is_ok());
+            let places = text.len().max(1);
+            if let Some(place) = text.get_mut(at % places) {
+                *place = byte;
+            }
+            let expected = std::str::from_utf8(&text).map_err(|error| error.valid_up_to());
+            prop_assert_eq!(utf8(&text).map_err(|error| error.offset), expected);
+        }
+    }
 }

@@ -65,6 +65,9 @@ impl<'a> Text<'a> {
     /// The first place that is no space.
     #[inline]
     pub fn skip_space(&self, mut at: usize) -> usize {
+        if self.peek(at) > b' ' {
+            return at;
+        }
         while let b' ' | b'\t' | b'\n' | b'\r' = self.peek(at) {
             at += 1;
         }
@@ -85,8 +88,12 @@ impl<'a> Text<'a> {
     /// After an element: the place of the next one, or of what comes after the list or object.
     #[inline]
     pub fn next(&self, at: usize, close: u8) -> Result<(bool, usize), Refused> {
-        let at = self.skip_space(at);
-        let byte = self.peek(at);
+        let mut at = at;
+        let mut byte = self.peek(at);
+        if byte <= b' ' {
+            at = self.skip_space(at);
+            byte = self.peek(at);
+        }
         if byte == b',' {
             Ok((true, self.skip_space(at + 1)))
         } else if byte == close {
@@ -96,6 +103,7 @@ impl<'a> Text<'a> {
         }
     }
 
+    #[inline]
     fn slice(&self, from: usize, to: usize) -> &'a str {
         self.whole.get(from..to).unwrap_or_default()
     }

@@ -163,7 +163,17 @@ impl FoldedSet {
 
     fn contains(&self, text: &str, arena: &Bump) -> bool {
         match self {
-            Self::List(texts) => texts.iter().any(|lower| is_folded(text, lower, arena)),
+            Self::List(texts) => {
+                let text = trimmed(text);
+                if text.is_ascii() {
+                    texts.iter().any(|lower| {
+                        lower.len() == text.len() && lower.eq_ignore_ascii_case(text)
+                    })
+                } else {
+                    let text = folded(text, arena);
+                    texts.iter().any(|lower| lower == text)
+                }
+            }
             Self::Table(texts) => texts.contains(folded(text, arena)),
         }
     }

@@ -16,7 +16,8 @@ pub(super) fn validate(call: &Call<'_>) -> Result<Reply, Failure> {
             validated_at: call.now,
             duration_ms: u64::try_from(answered.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
-        decision::validation(&mut out, &envelope(answered), timing, answer);
+        let mut compliant = call.handler.compliant.borrow_mut();
+        compliant.write(&mut out, &envelope(answered), timing, answer);
         out
     })?;
     worker.record_result(&body);
