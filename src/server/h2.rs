@@ -123,7 +123,8 @@ where
     B::Error: Into<BoxError>,
 {
     let service = service_fn(|request| {
-        let answer = service(request);
+        // Boxed: hyper and tokio move what they run around many times, the whole of it.
+        let answer = Box::pin(service(request));
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let received = Rc::new(Cell::new(0));
@@ -172,11 +173,13 @@ fn ended(result: hyper::Result<()>) {
 #[derive(Clone, Copy, Debug)]
 struct SameThread;
 
-impl<F: Future + 'static> Executor<F> for SameThread {
+impl<F> Executor<F> for SameThread
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(async move {
-            future.await;
-        });
+        tokio::task::spawn_local(future);
     }
 }
 

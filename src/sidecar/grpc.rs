@@ -92,6 +92,7 @@ impl Handler {
         }
     }
 
+    /// Services that are large, or seldom asked, are boxed: a call is as large as the largest of them.
     async fn dispatch(&self, request: Request<Incoming>, door: &Door) -> Response<Body> {
         let service = service(request.uri().path());
         if service == ext_authz::SERVICE {
@@ -105,9 +106,9 @@ impl Handler {
                 calls.start(Method::UNKNOWN).answer(refusal.into_http())
             }
             Ok(()) if service == policy_engine::SERVICE => {
-                policy_engine::answer(self, request, door).await
+                Box::pin(policy_engine::answer(self, request, door)).await
             }
-            Ok(()) => self.common(request).await,
+            Ok(()) => Box::pin(self.common(request)).await,
         }
     }
 
