@@ -23,7 +23,7 @@ const SHORT: usize = 1024;
 pub struct Record<'a> {
     pub decision_id: Uuid,
     pub at: Timestamp,
-    /// How long the decision took, its encoding included.
+    /// How long the decision took.
     pub nanos: u64,
     /// Who asked, where that is an address.
     pub peer: Option<SocketAddr>,

@@ -39,6 +39,7 @@ use crate::server::{Bound, Door};
 
 use super::caller::LocalCallers;
 use super::metrics::Route;
+use super::revision::Wanted;
 use super::shared::Shared;
 
 pub use answer::Answer;
@@ -193,9 +194,11 @@ impl Handler {
 
     fn answer(self: Rc<Self>, head: Parts, incoming: Incoming, door: Rc<Door>) -> Answer {
         match route::route(&head.method, head.uri.path()) {
-            Routed::To(Route::Forward) => Answer::boxed(async move {
-                self.forward(Route::Forward, head, incoming, &door).await
-            }),
+            Routed::To(Route::Forward) => {
+                Answer::boxed(
+                    async move { self.forward(Route::Forward, head, incoming, &door).await },
+                )
+            }
             Routed::To(Route::ExtAuthz) => {
                 Answer::boxed(async move { self.ext_authz(head, incoming, &door).await })
             }
@@ -271,7 +274,7 @@ impl Handler {
         head: &Parts,
         asked: &Asked<'_>,
         door: &Door,
-    ) -> Result<Option<asked::Wanted>, Failure> {
+    ) -> Result<Option<Wanted>, Failure> {
         self.admit(head, asked, door)?;
         asked.check_once()?;
         self.callers.check_tenant(asked.tenant)?;

@@ -106,10 +106,7 @@ mod tests {
                 evaluated: 6,
                 ..CLEAN
             },
-            Validation {
-                failed: 1,
-                ..CLEAN
-            },
+            Validation { failed: 1, ..CLEAN },
             Validation {
                 errors: &[issue],
                 ..CLEAN

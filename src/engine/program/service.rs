@@ -166,9 +166,9 @@ impl FoldedSet {
             Self::List(texts) => {
                 let text = trimmed(text);
                 if text.is_ascii() {
-                    texts.iter().any(|lower| {
-                        lower.len() == text.len() && lower.eq_ignore_ascii_case(text)
-                    })
+                    texts
+                        .iter()
+                        .any(|lower| lower.len() == text.len() && lower.eq_ignore_ascii_case(text))
                 } else {
                     let text = folded(text, arena);
                     texts.iter().any(|lower| lower == text)

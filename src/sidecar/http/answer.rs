@@ -17,12 +17,11 @@ use crate::model::Timestamp;
 use crate::server::Door;
 use crate::server::body::{Body, Reading};
 
-use super::asked::Wanted;
 use super::error::Failure;
 use super::reply::Reply;
 use super::Handler;
 use crate::sidecar::metrics::Route;
-use crate::sidecar::revision;
+use crate::sidecar::revision::{self, Wanted};
 
 /// The answer to one request.
 pub enum Answer {
