@@ -202,9 +202,11 @@ impl Handler {
             Routed::To(Route::ExtAuthz) => {
                 Answer::boxed(async move { self.ext_authz(head, incoming, &door).await })
             }
-            Routed::Content(policy) => Answer::boxed(async move {
-                content::answer(&self, policy, head, incoming, &door).await
-            }),
+            Routed::Content(policy) => {
+                Answer::boxed(
+                    async move { content::answer(&self, policy, head, incoming, &door).await },
+                )
+            }
             Routed::To(route) => self.decision(route, head, incoming, door),
             Routed::Nowhere => {
                 let failure = Failure::new(ErrorCode::NotFound, "");

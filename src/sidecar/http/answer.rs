@@ -17,9 +17,9 @@ use crate::model::Timestamp;
 use crate::server::Door;
 use crate::server::body::{Body, Reading};
 
+use super::Handler;
 use super::error::Failure;
 use super::reply::Reply;
-use super::Handler;
 use crate::sidecar::metrics::Route;
 use crate::sidecar::revision::{self, Wanted};
 
