@@ -124,6 +124,7 @@ fn allocates_nothing(yaml: &str, route: Route, answer: Answer, input: impl Fn(u6
             now,
             claims: None,
             explain: false,
+            headers: &head.headers,
             origin: Origin {
                 door: route.door(),
                 path: "/v1/decide",
@@ -132,7 +133,8 @@ fn allocates_nothing(yaml: &str, route: Route, answer: Answer, input: impl Fn(u6
             },
         });
         let decided = COUNT.get() - before;
-        let response = handler.reply(route, head, request_id, now, result);
+        let path = head.uri.path();
+        let response = handler.reply(route, path, head.headers, request_id, now, result);
         let status = response.status();
         // As a connection takes it.
         let mut body = std::pin::pin!(response.into_body());
