@@ -102,16 +102,13 @@ pub(super) async fn build(config: Config) -> Result<ControlPlane, ControlPlaneEr
     let bundle_key = bundle_key(&config)?;
     let keyring = keyring(&config.keyring_file)?;
     let content_key = content_key(&config.content_key_file)?;
-    let tls = config
-        .tls
-        .as_ref()
-        .map(|tls| server::tls(files(tls), "http/1.1", &Handle::current()))
-        .transpose()?;
-    let grpc_tls = config
-        .tls
-        .as_ref()
-        .map(|tls| server::tls(files(tls), "h2", &Handle::current()))
-        .transpose()?;
+    let secured = |protocol| {
+        let tls = config.tls.as_ref();
+        tls.map(|tls| server::tls(files(tls), protocol, &Handle::current()))
+            .transpose()
+    };
+    let tls = secured("http/1.1")?;
+    let grpc_tls = secured("h2")?;
     let access = Access::compile()?;
     let metrics = Metrics::new()?;
     if let Identity::Tokens(verifier) = &identity {

@@ -173,7 +173,7 @@ impl Repair<'_> {
             match *instruction {
                 Instruction::Move { dest, src } if kind == RuleType::Complete && dest == result => {
                     let constant = copy.code.last().copied().filter(|load| loads(*load, src));
-                    let iterates = self.is_iterated(&code, offset);
+                    let iterates = Self::is_iterated(&code, offset);
                     match constant {
                         Some(load) if iterates && is_last_word => {
                             // Its outcome is known: what the iteration still has is not looked at.
@@ -182,13 +182,12 @@ impl Repair<'_> {
                             copy.code.push(Instruction::RuleReturn {});
                             continue;
                         }
-                        Some(_) => {}
                         None if iterates => {
                             copy.defined(src);
                             let params = self.call(self.agree, scratch, &[result, src]);
                             copy.with_scratch(params);
                         }
-                        None => {}
+                        _ => {}
                     }
                     copy.code.push(*instruction);
                 }
@@ -322,7 +321,7 @@ impl Repair<'_> {
     }
 
     /// Whether an instruction lies in an iteration that began in the same code.
-    fn is_iterated(&self, code: &[Instruction], offset: usize) -> bool {
+    fn is_iterated(code: &[Instruction], offset: usize) -> bool {
         let before = code.iter().take(offset);
         let open = before.fold(0_usize, |open, instruction| match instruction {
             Instruction::LoopStart { .. } => open + 1,
@@ -380,25 +379,24 @@ impl Repair<'_> {
                 early_exit_on_first_success: false,
                 ..rule.clone()
             });
-            code.push(match arguments {
-                None => Instruction::CallRule {
+            code.push(if arguments.is_none() {
+                Instruction::CallRule {
                     dest: found,
                     rule_index,
-                },
-                Some(_) => {
-                    let mut args = [0; MOST_ARGUMENTS];
-                    for (slot, register) in args.iter_mut().zip(1..=count as u8) {
-                        *slot = register;
-                    }
-                    let tables = &mut self.program.instruction_data;
-                    let params_index = tables.add_function_call_params(FunctionCallParams {
-                        dest: found,
-                        func_rule_index: rule_index,
-                        num_args: count as u8,
-                        args,
-                    });
-                    Instruction::FunctionCall { params_index }
                 }
+            } else {
+                let mut args = [0; MOST_ARGUMENTS];
+                for (slot, register) in args.iter_mut().zip(1..=count as u8) {
+                    *slot = register;
+                }
+                let tables = &mut self.program.instruction_data;
+                let params_index = tables.add_function_call_params(FunctionCallParams {
+                    dest: found,
+                    func_rule_index: rule_index,
+                    num_args: count as u8,
+                    args,
+                });
+                Instruction::FunctionCall { params_index }
             });
             code.push(Instruction::ArrayPushDefined {
                 arr: list,

@@ -176,7 +176,7 @@ fn calls_of_builtins_answer_as_in_opa() {
     files.push((".manifest", &manifest));
     let opa = Opa::start_with(&binary, &files, &data, &[]);
     files.push(("data.json", &data));
-    let sidecar = sidecar(&files, Value::Null);
+    let sidecar = sidecar(&files, &Value::Null);
     let mut wrong = Vec::new();
     let mut defined = 0;
     for (package, calls) in [("calls", &calls), ("old", &old)] {

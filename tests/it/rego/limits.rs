@@ -29,7 +29,7 @@ said if {
 
 fn start(limits: &Value) -> Sidecar {
     let more = json!({ "limits": limits });
-    sidecar(&[("limited/limited.rego", MODULE)], more)
+    sidecar(&[("limited/limited.rego", MODULE)], &more)
 }
 
 /// Status and OPA's code of the first error of an answer.

@@ -51,7 +51,7 @@ pub fn same(theirs: &Answer, ours: &Answer) -> bool {
 }
 
 /// A sidecar whose bundle, one of OPA's, has these files.
-pub fn sidecar(files: &[(&str, &str)], more: Value) -> Sidecar {
+pub fn sidecar(files: &[(&str, &str)], more: &Value) -> Sidecar {
     let pod = Pod::new();
     let mut settings = json!({
         "keyring": "",
@@ -157,7 +157,7 @@ fn random_modules_answer_as_in_opa_over_the_rest_api() {
     let mut with_data = modules.clone();
     with_data.push(("data.json", &data));
     let started = Instant::now();
-    let sidecar = sidecar(&with_data, Value::Null);
+    let sidecar = sidecar(&with_data, &Value::Null);
     println!(
         "{} modules active after {:?}",
         samples.len(),

@@ -47,11 +47,11 @@ impl<'t> Token<'t> {
     }
 
     fn header(&self) -> Result<Value> {
-        object(decoded(self.header)?).context("JWT header")
+        object(&decoded(self.header)?).context("JWT header")
     }
 
     fn payload(&self) -> Result<Value> {
-        object(decoded(self.payload)?).context("JWT payload")
+        object(&decoded(self.payload)?).context("JWT payload")
     }
 
     fn signature(&self) -> Result<Vec<u8>> {
@@ -69,8 +69,8 @@ fn decoded(part: &str) -> Result<Vec<u8>> {
     Ok(LENIENT.decode(part.trim_end_matches('='))?)
 }
 
-fn object(text: Vec<u8>) -> Result<Value> {
-    let value = json::parse(&text, DEEPEST)?;
+fn object(text: &[u8]) -> Result<Value> {
+    let value = json::parse(text, DEEPEST)?;
     if matches!(value, Value::Object(_)) {
         Ok(value)
     } else {

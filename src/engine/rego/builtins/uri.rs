@@ -50,8 +50,8 @@ fn read(whole: &str) -> Result<Parts> {
     let (rest, fragment) = whole.split_once('#').unwrap_or((whole, ""));
     parts.fragment = unescaped(fragment, Place::Other)?;
     if rest == "*" {
-        parts.path = "*".to_owned();
-        parts.raw_path = "*".to_owned();
+        "*".clone_into(&mut parts.path);
+        "*".clone_into(&mut parts.raw_path);
         return Ok(parts);
     }
     let rest = match scheme(rest)? {
@@ -62,7 +62,7 @@ fn read(whole: &str) -> Result<Parts> {
         None => rest,
     };
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    parts.query = query.to_owned();
+    query.clone_into(&mut parts.query);
     if !rest.starts_with('/') {
         if !parts.scheme.is_empty() {
             // An opaque address, such as `mailto:a@b`: it has no path.
@@ -97,7 +97,7 @@ fn read(whole: &str) -> Result<Parts> {
     }
     parts.path = unescaped(path, Place::Other)?;
     if !path.is_empty() {
-        parts.raw_path = path.to_owned();
+        path.clone_into(&mut parts.raw_path);
         // Where the usual escaping of the path is what stands there, that is not told apart.
         if escaped(&parts.path) == path {
             parts.raw_path.clone_from(&parts.path);
