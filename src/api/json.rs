@@ -27,13 +27,13 @@ pub fn escaped(out: &mut Vec<u8>, text: &str) {
 /// (Hacker's Delight, 6-1).
 fn is_plain(bytes: &[u8]) -> bool {
     let (words, rest) = bytes.as_chunks::<8>();
-    if words.iter().any(|word| special(word) != 0) {
+    if words.iter().any(|word| special(*word) != 0) {
         return false;
     }
     // The last eight bytes, some of them for the second time, or less than eight.
     match bytes.last_chunk::<8>() {
-        Some(word) => special(word) == 0,
-        None => !rest.iter().any(is_special),
+        Some(word) => special(*word) == 0,
+        None => !rest.iter().copied().any(is_special),
     }
 }
 
@@ -42,29 +42,33 @@ fn is_plain(bytes: &[u8]) -> bool {
 pub fn plain(bytes: &[u8]) -> usize {
     let (words, rest) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
-        let found = special(word);
+        let found = special(*word);
         if found != 0 {
             // The lowest flagged byte is exact.
             return index * 8 + found.trailing_zeros() as usize / 8;
         }
     }
-    let in_rest = rest.iter().position(is_special).unwrap_or(rest.len());
+    let in_rest = rest
+        .iter()
+        .copied()
+        .position(is_special)
+        .unwrap_or(rest.len());
     words.len() * 8 + in_rest
 }
 
 /// Not zero where one of these is a quote, a backslash or a control character.
 #[inline]
-fn special(word: &[u8; 8]) -> u64 {
+fn special(word: [u8; 8]) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
     let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
-    let word = u64::from_le_bytes(*word);
+    let word = u64::from_le_bytes(word);
     let control = word.wrapping_sub(0x20 * ONES) & !word & HIGHS;
     let quote = zero(word ^ (u64::from(b'"') * ONES));
     control | quote | zero(word ^ (u64::from(b'\\') * ONES))
 }
 
-const fn is_special(byte: &u8) -> bool {
+const fn is_special(byte: u8) -> bool {
     matches!(byte, b'"' | b'\\' | 0..=0x1f)
 }
 

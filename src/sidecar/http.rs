@@ -66,6 +66,7 @@ pub struct Handler {
 }
 
 /// What a decision call works with: its request read, checked and identified.
+#[derive(Clone)]
 struct Call<'h> {
     handler: &'h Handler,
     body: Bytes,
@@ -104,7 +105,7 @@ impl Call<'_> {
             Route::SearchAction => authzen::search(&self, Sought::Action),
             Route::SearchResource => authzen::search(&self, Sought::Resource),
             Route::EngineConsumption => facade::consumption(&self),
-            Route::EngineAccess => facade::access(self, query),
+            Route::EngineAccess => facade::access(&self, query),
             Route::EngineResidency => facade::residency(&self),
             Route::Flag => ofrep::flag(&self, self.origin.path),
             Route::Flags => ofrep::flags(&self, self.headers),

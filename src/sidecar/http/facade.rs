@@ -90,7 +90,7 @@ pub(super) fn consumption(call: &Call<'_>) -> Result<Reply, Failure> {
 }
 
 /// Whether a consumer has access to a service.
-pub(super) fn access(call: Call<'_>, query: Option<&str>) -> Result<Reply, Failure> {
+pub(super) fn access(call: &Call<'_>, query: Option<&str>) -> Result<Reply, Failure> {
     let consumer = parameter(query, "consumer_id")?;
     let service = parameter(query, "service_id")?;
     let input = json!({
@@ -101,7 +101,7 @@ pub(super) fn access(call: Call<'_>, query: Option<&str>) -> Result<Reply, Failu
     });
     access::check(&Call {
         body: input.to_string().into(),
-        ..call
+        ..call.clone()
     })
 }
 
