@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -29,6 +29,10 @@ use super::tls;
 /// The answer to a request whose head did not arrive in time.
 const HEAD_TIMEOUT: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// What is still read, and thrown away, of a connection that has got its last answer, and for how long.
+const LINGER_BYTES: u64 = 64 << 20;
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Bounds of connections.
 #[derive(Clone, Copy, Debug)]
@@ -289,17 +293,34 @@ where
             Poll::Pending => Poll::Pending,
         }
     });
-    if expired.await {
-        let parts = connection.into_parts();
+    let expired = expired.await;
+    let parts = connection.into_parts();
+    let (mut io, was_sending) = (parts.io.into_inner(), !parts.read_buf.is_empty());
+    if !expired {
+        linger(io, was_sending).await;
+    } else if was_sending {
         // An idle connection is closed in silence; half a head gets an answer.
-        if !parts.read_buf.is_empty() {
-            let mut io = parts.io.into_inner();
-            let answer = async {
-                let _ = io.write_all(HEAD_TIMEOUT).await;
-                let _ = io.shutdown().await;
-            };
-            // Somebody who does not read either is not waited for.
-            let _ = tokio::time::timeout(Duration::from_secs(1), answer).await;
-        }
+        let answer = async {
+            let _ = io.write_all(HEAD_TIMEOUT).await;
+            let _ = io.shutdown().await;
+        };
+        // Somebody who does not read either is not waited for.
+        let _ = tokio::time::timeout(Duration::from_secs(1), answer).await;
+    }
+}
+
+/// Lets a client that is still sending, such as a body that was refused, finish and read its answer: closing at once
+/// would reset the connection, and the answer with it. The writing half is closed already.
+async fn linger<I: AsyncRead + Unpin>(mut io: I, was_sending: bool) {
+    let is_sending = poll_fn(|context| {
+        let mut byte = [0];
+        let mut buffer = ReadBuf::new(&mut byte);
+        let read = Pin::new(&mut io).poll_read(context, &mut buffer);
+        Poll::Ready(read.is_ready() && !buffer.filled().is_empty())
+    });
+    if is_sending.await || was_sending {
+        let (mut rest, mut nowhere) = (io.take(LINGER_BYTES), tokio::io::sink());
+        let thrown_away = tokio::io::copy(&mut rest, &mut nowhere);
+        let _ = tokio::time::timeout(LINGER, thrown_away).await;
     }
 }

@@ -125,9 +125,10 @@ impl Asking {
             return Err(Failure::new(ErrorCode::InvalidJson, "the body is empty"));
         }
         let (head, door) = (&self.head, &*self.door);
-        // Nobody but the log asks for it.
-        let logged = self.handler.shared.decision_log.is_some();
-        let traceparent = logged.then(|| head.headers.get("traceparent")).flatten();
+        // Nobody but the log and the spans asks for it.
+        let shared = &self.handler.shared;
+        let wanted = shared.decision_log.is_some() || shared.spans.is_some();
+        let traceparent = wanted.then(|| head.headers.get("traceparent")).flatten();
         Ok(Call {
             handler: &self.handler,
             body,

@@ -101,6 +101,11 @@ fn large_bodies_are_refused_without_being_read() {
         announced.contains("\"code\":\"payload_too_large\""),
         "{announced}"
     );
+    // Sent whole all the same: the answer is read, and not a reset.
+    let mut whole = format!("{head}content-length: 10485760\r\n\r\n").into_bytes();
+    whole.resize(whole.len() + (10 << 20), b' ');
+    let answer = raw(sidecar.http, &whole);
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     // Not announced: refused as soon as the limit is passed.
     let mut chunked = format!("{head}transfer-encoding: chunked\r\n\r\n").into_bytes();
     for _ in 0..160 {
