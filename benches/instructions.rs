@@ -5,7 +5,11 @@
 //! 3 %, either way; `-- --record` writes the counts down. Every kind runs twice, with few decisions and with many: start
 //! and end cancel out.
 
-#![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a bench fails by panicking"
+)]
 
 #[path = "support/ask.rs"]
 mod ask;

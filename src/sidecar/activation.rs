@@ -13,6 +13,7 @@ mod offer;
 mod state;
 mod steps;
 mod succeed;
+mod thread;
 mod watch;
 
 use std::path::PathBuf;

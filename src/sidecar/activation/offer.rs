@@ -15,7 +15,7 @@ use super::error::{ActivationError, Fate};
 use super::fetch::nanos;
 use super::state::{Active, Again, Held, Rejected, printed};
 use super::steps::{Accepted, Offer, Origin};
-use super::{Activator, SyncResult};
+use super::{Activator, SyncResult, thread};
 
 /// How long a bundle that failed for no fault of its own waits for its next try.
 pub(super) const RETRY_INTERVAL: Duration = Duration::from_secs(30);
@@ -128,7 +128,7 @@ impl Activator {
         };
         let this = Arc::clone(self);
         let started = Instant::now();
-        let ended = tokio::task::spawn_blocking(move || this.activate(&offer)).await;
+        let ended = thread::apart(move || this.activate(&offer)).await;
         drop(activating);
         let took = nanos(started.elapsed());
         self.status
