@@ -94,6 +94,7 @@ fn until<T>(what: &str, mut state: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one story, told in its order")]
 #[test]
 fn what_is_discovered_holds_at_run_time_and_what_is_wrong_with_it_changes_nothing() {
     let server = BundleServer::start();
@@ -355,10 +356,13 @@ fn shape(value: &Value, path: &str, out: &mut BTreeSet<String>) {
     }
 }
 
+/// Something that runs until it is dropped, and where it answers.
+type Running = (Box<dyn std::any::Any>, SocketAddr);
+
 #[test]
 fn a_real_opa_tells_the_same_of_the_same_discovery() {
     let Some(opa) = outside("opa") else { return };
-    let told = |start: &dyn Fn(&BundleServer) -> (Box<dyn std::any::Any>, SocketAddr)| {
+    let told = |start: &dyn Fn(&BundleServer) -> Running| {
         let server = BundleServer::start();
         server.put("one", word("one", "first"), "\"1\"");
         server.answer_posts(503);

@@ -47,6 +47,7 @@ mod proto {
         pub spans: Vec<Span>,
     }
 
+    #[expect(clippy::struct_field_names, reason = "OTLP's own names")]
     #[derive(prost::Message)]
     pub struct Span {
         #[prost(bytes = "vec", tag = "1")]
