@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod fixture;
 pub mod load;
+mod priority;
 mod publish;
 
 use crate::bundle::{Claims, Digest, Manifest, Signer};
@@ -11,6 +12,7 @@ use crate::engine::Program;
 
 #[cfg(test)]
 pub(crate) use fixture::test_snapshot;
+pub use priority::lower_priority;
 pub use publish::{Current, Ended, NotNewer, Publisher, Reader, WorkerReader, channel};
 
 /// A generation: everything a decision can need. With one bundle its name is that bundle's revision.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Cache};
 use tokio::sync::watch;
 
-use super::Snapshot;
+use super::{Snapshot, lower_priority};
 
 /// How often the retiring thread looks whether the last reader let go.
 const RETIRE_INTERVAL: Duration = Duration::from_millis(100);
@@ -179,6 +179,7 @@ impl WorkerReader {
 
 /// Drops each snapshot once nobody else holds it; ends with the publisher.
 fn retire(retired: &Receiver<Arc<Snapshot>>) {
+    lower_priority();
     let mut held: Vec<Arc<Snapshot>> = Vec::new();
     loop {
         let next = if held.is_empty() {

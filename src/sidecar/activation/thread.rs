@@ -2,6 +2,8 @@
 
 use tokio::sync::oneshot;
 
+use crate::snapshot::lower_priority;
+
 /// The work panicked, or no thread could be had for it.
 #[derive(Debug)]
 pub(super) struct Failed;
@@ -25,17 +27,6 @@ where
     }
     outcome.await.map_err(|_| Failed)
 }
-
-/// On Linux, nobody named is the calling thread.
-#[cfg(target_os = "linux")]
-fn lower_priority() {
-    if let Err(error) = rustix::process::setpriority_process(None, 19) {
-        tracing::debug!(%error, "activations have the priority of requests");
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn lower_priority() {}
 
 #[cfg(test)]
 mod tests {
