@@ -4,7 +4,7 @@
 #[cfg(target_os = "linux")]
 pub fn lower_priority() {
     // Nobody named is the calling thread. Whoever asks may lower it; where a sandbox forbids the call, it stays as it is.
-    drop(rustix::process::setpriority_process(None, 19));
+    let _ = rustix::process::setpriority_process(None, 19);
 }
 
 /// Only Linux has priorities of threads.
