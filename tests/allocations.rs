@@ -3,48 +3,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../benches/support/counting.rs"]
+mod counting;
 #[path = "../benches/support/fixture.rs"]
 #[expect(dead_code, reason = "shared with the benches")]
 mod fixture;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
+use counting::COUNT;
 use lictor::api::decision::{self, AccessAnswer, Envelope, Reason, Timing};
 use lictor::decide::{Answered, Origin, Question, Worker};
 use lictor::engine::{AccessRequest, DuplicateMembers, HttpRequest};
 use lictor::model::{Access, Timestamp};
-
-/// Counts what the thread asks of the heap.
-struct Counting;
-
-thread_local! {
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
-
-#[expect(unsafe_code, reason = "an allocator for this test")]
-// SAFETY: every call goes to the system's allocator as it came; the counter has no destructor and allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.set(COUNT.get() + 1);
-        // SAFETY: as promised by the caller.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as promised by the caller.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        COUNT.set(COUNT.get() + 1);
-        // SAFETY: as promised by the caller.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Runs `decide` on inputs made from numbers: on some to get warm, then on others, where it may not allocate.
 #[track_caller]

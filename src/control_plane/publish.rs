@@ -20,6 +20,7 @@ use crate::control_plane::store::{BundleRow, JobRow, Store, StoreError};
 use crate::model::Timestamp;
 use crate::resilience::Backoff;
 use crate::server::Draining;
+use crate::server::telemetry::with_causes;
 
 use make::Proved;
 pub use make::{MakeError, Maker};
@@ -62,7 +63,7 @@ impl Worker {
     pub async fn run(self, mut draining: Draining) {
         while !draining.has_started() {
             if let Err(error) = self.round().await {
-                tracing::error!(error = %chain(&error), "the outbox cannot be read");
+                tracing::error!(error = %with_causes(&error), "the outbox cannot be read");
             }
             let pause = self.pause().await.unwrap_or(TICK);
             tokio::select! {
@@ -142,7 +143,7 @@ impl Worker {
             Ok(()) => self.metrics.published(true),
             Err(error) => {
                 self.metrics.published(false);
-                let error = chain(&error);
+                let error = with_causes(&error);
                 let wait = retry_after(job.attempts);
                 tracing::error!(
                     tenant = %job.tenant,
@@ -230,16 +231,4 @@ fn retry_after(attempts: u32) -> Duration {
         wait = backoff.next_delay();
     }
     wait
-}
-
-/// An error with its causes, once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

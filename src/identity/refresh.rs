@@ -15,6 +15,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::jose::{self, Algorithm};
 use crate::server::FileState;
+use crate::server::telemetry::with_causes;
 use crate::wire::{self, Client};
 
 use super::IssuerError;
@@ -316,16 +317,6 @@ async fn fetch(client: &Client, settings: &SetUrl) -> Result<Bytes, String> {
         return Err(failed(format!("answered {}", answer.status())));
     }
     Ok(answer.into_body())
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 fn read(path: &Path, limit: usize) -> Result<Vec<u8>, String> {

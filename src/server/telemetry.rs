@@ -19,6 +19,19 @@ pub enum Format {
     Pretty,
 }
 
+/// An error and its causes on one line.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
 /// Sends the log to standard error. The first call in a process wins.
 pub fn init_log(level: &str, format: Format) {
     let level = level.parse::<LevelFilter>().unwrap_or(LevelFilter::INFO);

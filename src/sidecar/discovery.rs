@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::decide::{Kind, Observer, Origin, Outcome, Question, Worker};
 use crate::engine::rego::write_rego_json;
 use crate::engine::{DuplicateMembers, Limits, RegoInput, RegoSegment, RegoValue};
+use crate::server::telemetry::with_causes;
 use crate::snapshot::{self, Reader};
 
 use super::activation::{self, Activator, Running, StartError};
@@ -178,7 +179,10 @@ impl Discovery {
         }
         let loaded = self.boot.with_opa(discovered.config);
         let loaded = loaded.map_err(|error| error.to_string())?;
-        plane.adopt(loaded).await.map_err(|error| chain(&error))?;
+        plane
+            .adopt(loaded)
+            .await
+            .map_err(|error| with_causes(&error))?;
         Ok(discovered.overridden)
     }
 
@@ -224,7 +228,7 @@ fn evaluate(
     let answer = worker.rego(&segments, &RegoInput::default(), &question, |_, answer| {
         answer.value.clone()
     });
-    let Some(mut value) = answer.map_err(|error| chain(&error))? else {
+    let Some(mut value) = answer.map_err(|error| with_causes(&error))? else {
         return Err("undefined configuration".to_owned());
     };
     if path.is_empty()
@@ -253,16 +257,4 @@ impl Observer for Unobserved {
     fn panicked(&self, _: Kind, message: &str) {
         tracing::error!(message, "evaluating the discovery bundle panicked");
     }
-}
-
-/// An error with all that is behind it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

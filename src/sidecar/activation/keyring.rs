@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::bundle::{Expected, Keyring, KeyringError, Signer, verify};
 use crate::model::Timestamp;
+use crate::server::telemetry::with_causes;
 use crate::sidecar::status::{KeyReport, KeyringReport};
 
 use super::state::{Active, Again};
@@ -61,7 +62,7 @@ impl Activator {
         match read(keyring) {
             Ok(keyring) => self.replace_keyring(&Arc::new(keyring)),
             Err(error) => {
-                let detail = error_chain(&error);
+                let detail = with_causes(&error);
                 tracing::error!(detail, "keyring not reloaded, the old one stays in force");
                 self.status
                     .update(|report| report.keyring.error = Some(detail));
@@ -143,16 +144,4 @@ impl Activator {
             Err(_) => (active.signers.clone(), None),
         }
     }
-}
-
-/// An error and its causes on one line.
-pub(super) fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::bundle::{Code, Digest};
 use crate::model::Timestamp;
+use crate::server::telemetry::with_causes;
 use crate::sidecar::source::{FetchError, Received};
 use crate::sidecar::status::{ActiveReport, BundleReport, Failure, LastKnownGood};
 use crate::snapshot::Ended;
@@ -209,7 +210,7 @@ impl Activator {
             self.reject(source, announced, tag);
             return (SyncResult::Refused, refused.to_string());
         }
-        let detail = super::keyring::error_chain(&error);
+        let detail = with_causes(&error);
         tracing::warn!(
             source = self.name(source),
             code = error.code(),

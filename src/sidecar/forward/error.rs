@@ -7,6 +7,7 @@ use http::{Method, Response, StatusCode, Uri};
 
 use crate::api::{ErrorCode, PROBLEM_JSON, Problem};
 use crate::resilience::Rejected;
+use crate::server::telemetry::with_causes;
 use crate::wire::{self, WireError};
 
 /// Settings that no forwarder can be made of.
@@ -76,7 +77,7 @@ impl ForwardError {
 
     /// Logs what is not the caller's doing. A path has no query here.
     pub(super) fn report(&self, method: &Method, path: &str) {
-        let cause = std::error::Error::source(self).map(chain);
+        let cause = std::error::Error::source(self).map(with_causes);
         let (code, cause) = (self.code().as_str(), cause.as_deref().unwrap_or_default());
         if self.is_upstreams() {
             tracing::warn!(%method, path, code, cause, "forwarding failed: {self}");
@@ -109,15 +110,4 @@ impl ForwardError {
             Self::CallerTooSlow | Self::CallerBroke | Self::Path => None,
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

@@ -1,49 +1,19 @@
 //! Not one heap allocation from a request that was read to its response, once a thread is warm, on inputs that it has
 //! not seen before: for every kind of decision, with a request id and a decision record.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use tokio::runtime::{Builder, Runtime};
 
 use super::*;
 use crate::sidecar::Sidecar;
 use crate::sidecar::config::{Config, Loaded, RecordContent, SourceConfig};
 
+#[path = "../../../benches/support/counting.rs"]
+mod counting;
 #[path = "../../../benches/support/fixture.rs"]
 #[expect(dead_code, reason = "shared with the benches")]
 mod fixture;
 
-/// Counts what the thread asks of the heap.
-struct Counting;
-
-thread_local! {
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
-
-#[expect(unsafe_code, reason = "an allocator for tests")]
-// SAFETY: every call goes to the system's allocator as it came; the counter has no destructor and allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.set(COUNT.get() + 1);
-        // SAFETY: as promised by the caller.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as promised by the caller.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        COUNT.set(COUNT.get() + 1);
-        // SAFETY: as promised by the caller.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use counting::COUNT;
 
 /// A sidecar that decides from `yaml`, and the handler of a thread of it.
 struct Serving {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use crate::resilience::Backoff;
+use crate::server::telemetry::with_causes;
 use crate::sidecar::clock::Clock;
 use crate::sidecar::config::opa::Trigger;
 use crate::sidecar::credentials::{Credentials, CredentialsError};
@@ -109,7 +110,7 @@ impl Reporter {
                     None
                 }
                 Err(error) => {
-                    tracing::warn!(error = %chain(&error), "the status will be sent again");
+                    tracing::warn!(error = %with_causes(&error), "the status will be sent again");
                     Some(backoff.next_delay())
                 }
             };
@@ -140,7 +141,7 @@ impl Reporter {
             service.and_then(|service| match Client::new(&service.client, &self.handle) {
                 Ok(client) => Some(client),
                 Err(error) => {
-                    tracing::error!(error = %chain(&error), "the status cannot be sent");
+                    tracing::error!(error = %with_causes(&error), "the status cannot be sent");
                     None
                 }
             });
@@ -205,15 +206,4 @@ async fn send(service: &Service, client: &Client, document: &Value) -> Result<()
     } else {
         Err(ReportError::Status(answer.status().as_u16()))
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
