@@ -31,7 +31,9 @@
 //!   evaluates, [`engine`] answers, [`decision_log`] takes the record.
 //! * **An activation**: `sidecar::source` wakes and fetches, [`bundle::verify`] runs steps 1 to
 //!   10, [`snapshot::load`] steps 11 to 15, `sidecar::activation` persists and publishes.
-//!   Bundles of OPA take `bundle::open_opa` and `snapshot::load::load_generation` instead.
+//!   Bundles of OPA take `bundle::open_opa` and `snapshot::load::load_generation` instead; with
+//!   `sidecar::discovery` one of them says what the others are, and `sidecar::management` tells
+//!   OPA's status services.
 //! * **A write**: `sidecar::http` hands it to `sidecar::forward`, `control_plane::http`
 //!   authenticates, `control_plane::registry` commits, the answer carries the number.
 //! * **A policy**: [`policy`] checks, `control_plane::registry` stores, `control_plane::publish`

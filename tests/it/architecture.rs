@@ -160,7 +160,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "sidecar::config",
         ],
     ),
-    ("sidecar::forward", &["api", "wire", "resilience", "spans"]),
+    // An error with its causes, as telemetry writes it.
+    (
+        "sidecar::forward",
+        &["api", "server", "wire", "resilience", "spans"],
+    ),
     (
         "sidecar",
         &[
