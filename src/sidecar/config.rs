@@ -2,6 +2,7 @@
 //!
 //! Comes from a file, `LICTOR_` variables and flags ([`load`]), or is made by a program ([`Config::new`]).
 
+mod bundles;
 mod check;
 pub mod engine;
 mod ext_authz;
@@ -9,6 +10,7 @@ mod grpc;
 mod keys;
 mod load;
 pub mod opa;
+mod records;
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,11 +21,15 @@ use crate::identity::IssuerConfig;
 use crate::server::settings::units::{duration, optional_duration};
 use crate::spans::TracingConfig;
 
+pub use bundles::{
+    BundleKeyConfig, CacheConfig, OnError, SigningConfig, SourceConfig, TrustProfile,
+};
 pub use check::{Address, ConfigError};
 pub use ext_authz::{Append, ExtAuthzConfig, Undefined};
 pub use grpc::GrpcListener;
 pub use keys::{KEYS, schema};
 pub use load::{Files, Loaded, load};
+pub use records::{DecisionLogConfig, LogConfig, RecordContent, UploadConfig};
 
 /// Everything the sidecar needs to know; `sidecar::Sidecar::build` checks it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,99 +110,6 @@ pub struct AdminListener {
     pub insecure_plaintext: bool,
     /// The token that opens more than health and metrics beyond loopback.
     pub token_file: Option<String>,
-}
-
-/// A place that bundles come from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SourceConfig {
-    pub name: String,
-    /// `http(s)://` of an archive, or a path (or `file://`) of an archive or a folder of them.
-    pub url: String,
-    pub token_file: Option<String>,
-    /// PEM of the certificate authorities to trust instead of the platform's.
-    pub ca_file: Option<String>,
-    /// How often to ask where the source cannot wait.
-    #[serde(with = "duration")]
-    pub poll: Duration,
-    /// How long the source may hold a request back; 0 = do not ask it to.
-    #[serde(with = "duration")]
-    pub wait: Duration,
-    pub profile: TrustProfile,
-    /// Bundles below this number are refused.
-    pub min_number: u64,
-    /// Profile `opa`: bundles need not be signed.
-    pub allow_unsigned: bool,
-    /// Profile `opa`: whether its last bundle is kept in `cache.dir`.
-    pub persist: bool,
-    /// Profile `opa`: how bundles are signed.
-    pub signing: SigningConfig,
-}
-
-/// How bundles are verified. All sources have the same.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TrustProfile {
-    /// Every step; the sources are mirrors of one tenant's bundle.
-    #[default]
-    Lictor,
-    /// OPA's own bundles, each source another one.
-    Opa,
-}
-
-/// How a bundle of profile `opa` is signed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SigningConfig {
-    /// The key of `bundle_keys` that must have signed; None = the one that the signature names.
-    pub kid: Option<String>,
-    /// What the signature's scope must be; None = the key's.
-    pub scope: Option<String>,
-    /// Patterns of files that need not be signed.
-    pub exclude_files: Vec<String>,
-}
-
-/// A key that bundles of profile `opa` are verified with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct BundleKeyConfig {
-    pub kid: String,
-    /// A JOSE name.
-    pub algorithm: String,
-    /// A file with the public key in PEM, or the secret of an HMAC algorithm.
-    pub key_file: String,
-    pub scope: Option<String>,
-}
-
-impl Default for BundleKeyConfig {
-    fn default() -> Self {
-        Self {
-            kid: String::new(),
-            algorithm: "RS256".to_owned(),
-            key_file: String::new(),
-            scope: None,
-        }
-    }
-}
-
-/// The last known good on disk.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CacheConfig {
-    /// A folder, or `none` in so many words. Required.
-    pub dir: String,
-    pub on_error: OnError,
-}
-
-/// What a bundle that cannot be persisted does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnError {
-    /// Decides all the same; persisting is tried again.
-    #[default]
-    Activate,
-    /// Stays out; the old one decides.
-    Keep,
 }
 
 /// Where writes go.
@@ -337,103 +250,12 @@ pub enum OpaAuthorization {
     Basic,
 }
 
-/// Records of decisions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DecisionLogConfig {
-    /// The file that records are appended to, one JSON object a line; `-` = standard output; None = no records.
-    pub file: Option<String>,
-    /// How much of a decision its record shows.
-    pub content: RecordContent,
-    /// Records that wait to be written, per serving thread; more are dropped and counted.
-    pub buffer_bytes: usize,
-    /// More events a second are not logged; 0 = all.
-    pub max_per_second: u64,
-    /// Path below `data` of the policy that masks events.
-    pub mask_decision: String,
-    /// Path below `data` of the policy that drops events.
-    pub drop_decision: String,
-    pub upload: UploadConfig,
-}
-
-/// The log service that events are sent to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct UploadConfig {
-    /// None = nothing is sent.
-    pub url: Option<String>,
-    pub token_file: Option<String>,
-    pub ca_file: Option<String>,
-    /// Between two uploads, at random in between.
-    #[serde(with = "duration")]
-    pub min_delay: Duration,
-    #[serde(with = "duration")]
-    pub max_delay: Duration,
-    /// Of one upload, compressed.
-    pub upload_bytes: usize,
-    /// Events that wait in memory.
-    pub memory_bytes: usize,
-    /// Where they wait beyond that and over a restart; None = nowhere.
-    pub disk_dir: Option<String>,
-    pub disk_bytes: usize,
-}
-
-impl Default for UploadConfig {
-    fn default() -> Self {
-        Self {
-            url: None,
-            token_file: None,
-            ca_file: None,
-            min_delay: Duration::from_secs(5),
-            max_delay: Duration::from_secs(10),
-            upload_bytes: 32 * 1024,
-            memory_bytes: 16 * 1024 * 1024,
-            disk_dir: None,
-            disk_bytes: 256 * 1024 * 1024,
-        }
-    }
-}
-
-/// How much of a decision its record shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RecordContent {
-    /// The input's SHA-256 alone.
-    #[default]
-    Digest,
-    /// Input and result as they are.
-    Full,
-}
-
-impl Default for DecisionLogConfig {
-    fn default() -> Self {
-        Self {
-            file: None,
-            content: RecordContent::default(),
-            buffer_bytes: 4 * 1024 * 1024,
-            max_per_second: 0,
-            mask_decision: "/system/log/mask".to_owned(),
-            drop_decision: "/system/log/drop".to_owned(),
-            upload: UploadConfig::default(),
-        }
-    }
-}
-
 /// What may fail open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FailOpen {
     /// access/check, AuthZEN and ext_authz together.
     Access,
-}
-
-/// The log on standard error.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LogConfig {
-    pub level: String,
-    /// `json` or `pretty`.
-    pub format: String,
 }
 
 impl Config {
@@ -508,24 +330,6 @@ impl Default for AdminListener {
     }
 }
 
-impl Default for SourceConfig {
-    fn default() -> Self {
-        Self {
-            name: "main".to_owned(),
-            url: String::new(),
-            token_file: None,
-            ca_file: None,
-            poll: Duration::from_secs(30),
-            wait: Duration::from_secs(50),
-            profile: TrustProfile::Lictor,
-            min_number: 0,
-            allow_unsigned: false,
-            persist: true,
-            signing: SigningConfig::default(),
-        }
-    }
-}
-
 impl Default for UpstreamConfig {
     fn default() -> Self {
         Self {
@@ -592,15 +396,6 @@ impl Default for OpaApiConfig {
             gzip_body_bytes: 2 * 1024 * 1024,
             gzip_min_length: 1024,
             gzip_level: 9,
-        }
-    }
-}
-
-impl Default for LogConfig {
-    fn default() -> Self {
-        Self {
-            level: "info".to_owned(),
-            format: "json".to_owned(),
         }
     }
 }
