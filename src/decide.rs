@@ -333,6 +333,7 @@ impl Worker {
         let question = Question {
             now,
             claims: None,
+            principal: "",
             duplicates: DuplicateMembers::Refuse,
             explain: false,
             origin: Origin::UNKNOWN,
@@ -373,6 +374,7 @@ impl Worker {
                     context: Context {
                         now: question.now,
                         claims: question.claims,
+                        principal: question.principal,
                         duplicates: question.duplicates,
                         explain: question.explain,
                         limits: self.limits,

@@ -37,6 +37,7 @@ fn question(claims: Option<&[u8]>) -> Question<'_> {
     Question {
         now: Timestamp::from_unix_seconds(fixture::NOW),
         claims,
+        principal: "",
         duplicates: DuplicateMembers::Refuse,
         explain: false,
         origin: Origin::UNKNOWN,

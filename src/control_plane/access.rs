@@ -89,6 +89,7 @@ impl Access {
         let context = Context {
             now: clock::now(),
             claims: None,
+            principal: "",
             duplicates: DuplicateMembers::Refuse,
             explain: false,
             limits: Limits::default(),

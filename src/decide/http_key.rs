@@ -22,6 +22,7 @@ impl Worker {
         let context = Context {
             now: question.now,
             claims: question.claims,
+            principal: question.principal,
             duplicates: question.duplicates,
             explain: false,
             limits: self.limits,

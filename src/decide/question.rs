@@ -15,6 +15,9 @@ pub struct Question<'a> {
     pub now: Timestamp,
     /// JSON text of verified claims.
     pub claims: Option<&'a [u8]>,
+    /// Who calls by a verified certificate: `source.principal`. Empty = nobody knows; on Envoy's door always, for there
+    /// Envoy calls and says itself who sent the request.
+    pub principal: &'a str,
     pub duplicates: DuplicateMembers,
     pub explain: bool,
     pub origin: Origin<'a>,

@@ -22,6 +22,7 @@ impl Observer for Heard {
 const QUESTION: Question<'_> = Question {
     now: Timestamp::from_unix_seconds(1_700_000_000),
     claims: None,
+    principal: "",
     duplicates: DuplicateMembers::Refuse,
     explain: false,
     origin: Origin::UNKNOWN,

@@ -338,7 +338,8 @@ pub enum Question {
     Validate { input: String },
     /// `input: {subject, action, resource, context}` (for access policies).
     Access { input: String },
-    /// `http: {method, path, headers, host, scheme, body}` (for `http` rules), with `jwt` claims beside it.
+    /// `http: {method, path, headers, host, scheme, body, source, destination}` (for `http` rules), with `jwt` claims
+    /// beside it.
     Http { http: String, jwt: Option<String> },
     /// `key` and `context` (for experiments).
     Variant {

@@ -100,6 +100,12 @@ pub struct Door {
 }
 
 impl Door {
+    /// The client by its verified certificate; empty where it showed none.
+    #[must_use]
+    pub fn principal(&self) -> &str {
+        self.peer_id.as_deref().unwrap_or_default()
+    }
+
     /// The same door, once the client has shown its certificate.
     pub(super) fn shown(self: Rc<Self>, connection: &rustls::ServerConnection) -> Rc<Self> {
         match tls::peer_id(connection) {

@@ -221,6 +221,7 @@ fn evaluate(
     let question = Question {
         now,
         claims: None,
+        principal: "",
         duplicates: DuplicateMembers::LastWins,
         explain: false,
         origin: Origin::UNKNOWN,

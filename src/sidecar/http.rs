@@ -72,6 +72,7 @@ struct Call<'h> {
     body: Bytes,
     now: Timestamp,
     claims: Option<&'h Claims>,
+    principal: &'h str,
     explain: bool,
     headers: &'h HeaderMap,
     origin: Origin<'h>,
@@ -82,6 +83,7 @@ impl Call<'_> {
         Question {
             now: self.now,
             claims: self.claims.map(|claims| claims.json.as_bytes()),
+            principal: self.principal,
             duplicates: DuplicateMembers::Refuse,
             explain: self.explain,
             origin: Origin {
@@ -134,6 +136,7 @@ impl Asking {
             body,
             now: self.now,
             claims: self.claims.as_deref(),
+            principal: door.principal(),
             explain: asks_to_explain(head.uri.query()),
             headers: &head.headers,
             origin: Origin {
@@ -142,7 +145,7 @@ impl Asking {
                 request_id: self.request_id.as_bytes(),
                 traceparent: traceparent.map_or(b"", HeaderValue::as_bytes),
                 peer: door.peer,
-                subject: door.peer_id.as_deref().unwrap_or_default(),
+                subject: door.principal(),
                 ..Origin::UNKNOWN
             },
         })

@@ -122,6 +122,7 @@ impl Call<'_> {
         Question {
             now: self.now,
             claims: claims.map(|claims| claims.json.as_bytes()),
+            principal: "",
             duplicates: DuplicateMembers::LastWins,
             explain: false,
             origin: Origin {
@@ -132,7 +133,7 @@ impl Call<'_> {
                 peer: self.door.peer,
                 subject: match claims {
                     Some(claims) => &claims.subject,
-                    None => self.door.peer_id.as_deref().unwrap_or_default(),
+                    None => self.door.principal(),
                 },
                 input,
             },

@@ -130,6 +130,7 @@ fn answer(program: &Program, question: &Question) -> Result<Value, EvaluateError
     let context = Context {
         now: Timestamp::from_unix_seconds(1_800_000_000),
         claims: claims.as_deref().map(str::as_bytes),
+        principal: "",
         duplicates: DuplicateMembers::Refuse,
         explain: false,
         limits: Limits::default(),
@@ -163,8 +164,8 @@ fn answer(program: &Program, question: &Question) -> Result<Value, EvaluateError
         }
         "http" => {
             let request = WrittenRequest::parse(std::str::from_utf8(input).unwrap()).unwrap();
-            let (query, headers) = (request.query(), request.headers());
-            let request = request.lend(&query, &headers);
+            let (query, headers, labels) = (request.query(), request.headers(), request.labels());
+            let request = request.lend(&query, &headers, &labels);
             let answer = program.http(&request, &context, &scratch)?;
             let mut value = access(&envelope, &answer.access);
             value["status"] = json!(answer.status);

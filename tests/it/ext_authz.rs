@@ -23,7 +23,7 @@ pub use proto::envoy::config::core::v3 as core;
 pub use proto::envoy::service::auth::v3 as auth;
 use proto::envoy::service::auth::v3::attribute_context as context;
 
-use crate::support::grpc::{Ended, Grpc};
+use crate::support::grpc::{Ended, Grpc, framed};
 
 pub const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
@@ -58,7 +58,16 @@ pub fn check(
     grpc: &mut Grpc,
     request: &auth::CheckRequest,
 ) -> Result<auth::CheckResponse, Box<Ended>> {
-    let ended = grpc.call(CHECK, &request.encode_to_vec());
+    check_with(grpc, &[], request)
+}
+
+/// The same with further headers of the call.
+fn check_with(
+    grpc: &mut Grpc,
+    headers: &[(&str, &str)],
+    request: &auth::CheckRequest,
+) -> Result<auth::CheckResponse, Box<Ended>> {
+    let ended = grpc.call_with(CHECK, headers, framed(&request.encode_to_vec()));
     if ended.code == 0 {
         Ok(auth::CheckResponse::decode(ended.message).unwrap())
     } else {

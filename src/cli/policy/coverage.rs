@@ -125,6 +125,7 @@ fn ask(
     let context = Context {
         now,
         claims,
+        principal: "",
         duplicates: DuplicateMembers::Refuse,
         explain: true,
         limits: Limits::default(),
@@ -151,8 +152,8 @@ fn ask(
         }
         Question::Http { http, .. } => {
             let request = WrittenRequest::parse(http).ok()?;
-            let (query, headers) = (request.query(), request.headers());
-            let request = request.lend(&query, &headers);
+            let (query, headers, labels) = (request.query(), request.headers(), request.labels());
+            let request = request.lend(&query, &headers, &labels);
             let answer = program.http(&request, &context, &scratch).ok()?;
             Some(plain(answer.access.allowed, answer.access.considered))
         }

@@ -93,6 +93,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let context = Context {
         now: args.at.unwrap_or_else(super::now),
         claims: claims.as_deref().map(str::as_bytes),
+        principal: "",
         duplicates: DuplicateMembers::Refuse,
         explain: args.explain,
         limits: Limits::default(),
@@ -157,8 +158,8 @@ fn decide(
         }
         Kind::Http => {
             let request = WrittenRequest::parse(input).map_err(|message| anyhow!(message))?;
-            let (query, headers) = (request.query(), request.headers());
-            let request = request.lend(&query, &headers);
+            let (query, headers, labels) = (request.query(), request.headers(), request.labels());
+            let request = request.lend(&query, &headers, &labels);
             let answer = program.http(&request, context, &scratch)?;
             encode_access(&mut out, &envelope, &answer.access);
             return Ok(http_effects(unwrapped(&out)?, &answer));

@@ -195,6 +195,7 @@ fn evaluate(program: &Program, decides: &str, input: &[u8]) -> Result<Value, Ref
     let context = Context {
         now: clock::now(),
         claims: None,
+        principal: "",
         duplicates: DuplicateMembers::Refuse,
         explain: false,
         limits: Limits::default(),

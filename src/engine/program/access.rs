@@ -23,6 +23,7 @@ pub(super) const ROOTS: &[Root] = &[
     Root::Resource,
     Root::Context,
     Root::Jwt,
+    Root::Source,
 ];
 
 /// All access rules.

@@ -92,7 +92,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn set_peer(&self, root: Root, peer: &HttpPeer<'a>) {
+    /// Puts one end of a connection at a root.
+    pub fn set_peer(&self, root: Root, peer: &HttpPeer<'a>) {
         let layout = &self.program.layout;
         let slots = self.slots();
         let texts = [

@@ -50,6 +50,9 @@ pub struct Context<'a> {
     pub now: Timestamp,
     /// JSON text of verified claims.
     pub claims: Option<&'a [u8]>,
+    /// The caller by a verified certificate: `source.principal` where the question brings no `source` of its own.
+    /// Empty = none.
+    pub principal: &'a str,
     pub duplicates: DuplicateMembers,
     pub explain: bool,
     pub limits: Limits,

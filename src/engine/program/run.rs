@@ -13,7 +13,7 @@ use crate::model::{Consideration, EvaluationIssue};
 
 use super::assign::Assignments;
 use super::version::{Condition, Version, VersionId};
-use super::{Context, EvaluateError, Program, Scratch};
+use super::{Context, EvaluateError, HttpPeer, Program, Scratch};
 
 /// A decision under way.
 #[derive(Debug)]
@@ -72,6 +72,15 @@ impl<'a> Run<'a> {
         };
         if let Some(claims) = context.claims {
             run.fill(Root::Jwt, claims)?;
+        }
+        if !context.principal.is_empty() {
+            run.set_peer(
+                Root::Source,
+                &HttpPeer {
+                    principal: context.principal,
+                    ..HttpPeer::default()
+                },
+            );
         }
         Ok(run)
     }

@@ -67,6 +67,7 @@ impl Program {
         let context = Context {
             now,
             claims,
+            principal: "",
             duplicates: DuplicateMembers::Refuse,
             explain: false,
             limits,
@@ -91,8 +92,9 @@ impl Program {
             }
             Question::Http { http, .. } => {
                 let request = WrittenRequest::parse(http)?;
-                let (query, headers) = (request.query(), request.headers());
-                let request = request.lend(&query, &headers);
+                let (query, headers, labels) =
+                    (request.query(), request.headers(), request.labels());
+                let request = request.lend(&query, &headers, &labels);
                 let answer = self.http_in(start(&[])?, &request);
                 http_access(expect, &answer.map_err(|error| error.to_string())?)
             }

@@ -43,6 +43,7 @@ fn context<'a>() -> Context<'a> {
     Context {
         now: Timestamp::from_unix_seconds(NOW),
         claims: None,
+        principal: "",
         duplicates: DuplicateMembers::Refuse,
         explain: false,
         limits: Limits::default(),

@@ -13,7 +13,7 @@ use super::version::{Condition, Version, VersionId};
 use super::{EvaluateError, Program};
 
 /// Roots that expressions of a ValidationPolicy may name.
-pub(super) const ROOTS: &[Root] = &[Root::Input, Root::Jwt];
+pub(super) const ROOTS: &[Root] = &[Root::Input, Root::Jwt, Root::Source];
 
 /// The message of the one violation of a policy whose `match` cannot be evaluated.
 const UNDECIDED: &str = "the policy could not be evaluated: an expression of its match failed";

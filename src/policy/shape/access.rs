@@ -255,6 +255,43 @@ static HTTP_INPUT: Shape = Shape {
         optional("host", STRING, "The host, without the port."),
         optional("scheme", Form::OneOf(&["http", "https"]), "The scheme."),
         optional("body", Form::Any, "The parsed body."),
+        optional(
+            "source",
+            Form::Object(&PEER),
+            "Who sent it, as Envoy says it.",
+        ),
+        optional(
+            "destination",
+            Form::Object(&PEER),
+            "Where Envoy received it.",
+        ),
+    ],
+};
+
+static PEER: Shape = Shape {
+    name: "HttpPeer",
+    about: "One end of a connection.",
+    camel: false,
+    fields: &[
+        optional("principal", STRING, "Its verified identity."),
+        optional("service", STRING, "Its service."),
+        optional("address", STRING, "Its address."),
+        optional(
+            "port",
+            Form::Integer {
+                min: 0,
+                max: 65_535,
+            },
+            "Its port.",
+        ),
+        optional(
+            "labels",
+            Form::Map {
+                names: Syntax::NonEmpty,
+                values: &STRING,
+            },
+            "Its labels.",
+        ),
     ],
 };
 

@@ -163,6 +163,7 @@ impl Masker {
         let question = Question {
             now,
             claims: None,
+            principal: "",
             duplicates: DuplicateMembers::LastWins,
             explain: false,
             origin: Origin::UNKNOWN,

@@ -106,6 +106,7 @@ impl<'a> Asked<'a> {
         let question = Question {
             now,
             claims: claims.map(|claims| claims.json.as_bytes()),
+            principal: "",
             duplicates: DuplicateMembers::Refuse,
             explain: false,
             origin: self.origin(&canonical.path, claims),

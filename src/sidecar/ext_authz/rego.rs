@@ -48,6 +48,7 @@ pub fn decide(
     let question = Question {
         now,
         claims: None,
+        principal: "",
         duplicates: DuplicateMembers::LastWins,
         explain: false,
         origin: Origin {

@@ -48,6 +48,7 @@ impl Asked<'_> {
         Question {
             now: self.now,
             claims: self.claims.as_ref().map(|claims| claims.json.as_bytes()),
+            principal: self.door.principal(),
             duplicates: DuplicateMembers::Refuse,
             explain: false,
             origin: Origin {
@@ -58,7 +59,7 @@ impl Asked<'_> {
                 peer: self.door.peer,
                 subject: match &self.claims {
                     Some(claims) => claims.subject.as_str(),
-                    None => self.door.peer_id.as_deref().unwrap_or_default(),
+                    None => self.door.principal(),
                 },
                 ..Origin::UNKNOWN
             },

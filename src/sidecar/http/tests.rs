@@ -93,6 +93,7 @@ fn allocates_nothing(yaml: &str, route: Route, answer: Answer, input: impl Fn(u6
             body,
             now,
             claims: None,
+            principal: "",
             explain: false,
             headers: &head.headers,
             origin: Origin {

@@ -89,6 +89,7 @@ fn context<'a>() -> Context<'a> {
     Context {
         now: Timestamp::from_unix_seconds(1_800_000_000),
         claims: None,
+        principal: "",
         duplicates: DuplicateMembers::Refuse,
         explain: false,
         limits: Limits::default(),

@@ -1,5 +1,7 @@
 //! The cases of `tests/cases/ext_authz/`.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lictor::policy::{self, Format};
@@ -8,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::auth::check_response::HttpResponse;
-use super::{auth, check, context, core, http, request};
+use super::{auth, check_with, context, core, http, request};
 use crate::support::bundle::{bundle_of, signing_key};
 use crate::support::grpc::Grpc;
 use crate::support::pod::Pod;
@@ -21,6 +23,8 @@ const CASES: &str = include_str!("../../cases/ext_authz/cases.yaml");
 #[serde(deny_unknown_fields)]
 struct Group {
     ext_authz: Value,
+    #[serde(default)]
+    decision_log: Option<Value>,
     cases: Vec<Case>,
 }
 
@@ -51,6 +55,12 @@ struct Case {
     denied: Option<Value>,
     metadata: Map<String, Value>,
     error: Option<String>,
+    /// The code of that error where it is not UNKNOWN.
+    code: Option<i32>,
+    /// The client's deadline, as gRPC writes it.
+    timeout: Option<String>,
+    /// A line of the metrics, without its value.
+    counter: Option<String>,
 }
 
 impl Case {
@@ -165,10 +175,16 @@ fn missing(wanted: &Value, got: &Value) -> Option<String> {
 }
 
 fn over_grpc(case: &Case, grpc: &mut Grpc) -> Option<String> {
-    let answer = match (check(grpc, &case.check_request()), &case.error) {
+    let timeout = case.timeout.as_deref();
+    let headers: Vec<_> = timeout
+        .map(|time| ("grpc-timeout", time))
+        .into_iter()
+        .collect();
+    let asked = check_with(grpc, &headers, &case.check_request());
+    let answer = match (asked, &case.error) {
         (Err(ended), Some(error)) => {
             let text = percent_encoding::percent_decode_str(&ended.text).decode_utf8_lossy();
-            let right = ended.code == 2 && text.contains(error.as_str());
+            let right = ended.code == case.code.unwrap_or(2) && text.contains(error.as_str());
             return (!right).then(|| format!("{} {text}", ended.code));
         }
         (Err(ended), None) => return Some(format!("{} {}", ended.code, ended.text)),
@@ -290,7 +306,7 @@ fn every_decision_is_the_one_that_opas_plugin_gives() {
     let json = policy::to_json("cases.yaml", CASES.as_bytes(), Format::Yaml).unwrap();
     let groups: Vec<Group> = serde_json::from_str(&json).unwrap();
     let mut wrongs = Vec::new();
-    let mut asked = 0;
+    let mut numbers = BTreeSet::new();
     for group in &groups {
         let pod = Pod::new();
         pod.put_at("books.pb", &descriptors());
@@ -298,14 +314,17 @@ fn every_decision_is_the_one_that_opas_plugin_gives() {
         if config.get("proto_descriptor").is_some() {
             config["proto_descriptor"] = pod.path("books.pb").display().to_string().into();
         }
-        pod.configure(&json!({"ext_authz": config}));
+        let log = group.decision_log.clone().unwrap_or_else(|| json!({}));
+        pod.configure(&json!({"ext_authz": config, "decision_log": log}));
         let files = [("envoy/authz.rego", REGO)];
         pod.put(&bundle_of(1, Vec::new(), &files, &[&signing_key()]));
         let mut sidecar = pod.start();
         sidecar.wait_ready();
         let mut grpc = Grpc::tcp(sidecar.grpc);
         for case in &group.cases {
-            asked += 1;
+            numbers.insert(case.number);
+            let counted = |name: &String| sidecar.metric(name).unwrap_or(0.0);
+            let before = case.counter.as_ref().map(counted);
             let mut wrong = |door: &str, what: Option<String>| {
                 wrongs.extend(what.map(|what| format!("{door}: {what}\n  {case:?}")));
             };
@@ -313,9 +332,13 @@ fn every_decision_is_the_one_that_opas_plugin_gives() {
             if !case.grpc_only && !case.raw_headers {
                 wrong("HTTP", over_http(case, &sidecar));
             }
+            if let (Some(name), Some(before)) = (&case.counter, before) {
+                sidecar.wait_for(name, |_| counted(name) > before);
+            }
         }
     }
-    assert!(asked > 80, "{asked}");
+    let missing: Vec<_> = (1..=70).filter(|row| !numbers.contains(row)).collect();
+    assert!(missing.is_empty(), "rows without a case: {missing:?}");
     let failed = wrongs.len();
     assert!(wrongs.is_empty(), "{failed}\n{}", wrongs.join("\n"));
 }

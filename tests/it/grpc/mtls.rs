@@ -1,5 +1,6 @@
 //! Client certificates on the gRPC listener: who may call, and whose call it is.
 
+use lictor::api::policy_engine::v1::CheckAccessResponse;
 use lictor::policy::Format;
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use crate::support::bundle::{bundle_of, documents, signing_key};
 use crate::support::grpc::{Ended, Grpc, framed};
 use crate::support::pod::Pod;
 use crate::support::sidecar::Sidecar;
-use crate::support::tls::{Authority, Shown, put_pair};
+use crate::support::tls::{Authority, Shown, exchange, put_pair};
 
 const POLICIES: &str = r#"
 apiVersion: lictor.dev/v1
@@ -17,12 +18,22 @@ kind: AccessPolicy
 metadata: {name: by-principal}
 spec:
   resources: [service]
-  rules: [{id: all, effect: allow}]
+  rules:
+    - id: envoy
+      effect: allow
+      condition: source.principal == "spiffe://acme.example/ns/mesh/sa/envoy"
   http:
     - id: friends
       effect: allow
       paths: ["/{any*}"]
       condition: source.principal == "spiffe://acme.example/ns/a/sa/friend"
+tests:
+  - name: friends may
+    http: {method: GET, path: /a, source: {principal: "spiffe://acme.example/ns/a/sa/friend"}}
+    expect: {allowed: true, rule: friends}
+  - name: nobody else may
+    http: {method: GET, path: /a, source: {principal: "spiffe://acme.example/ns/a/sa/foe", address: 10.0.0.1}}
+    expect: {allowed: false, status: 403}
 "#;
 
 const ID: &str = "spiffe://acme.example/ns/mesh/sa/envoy";
@@ -65,6 +76,11 @@ fn call(
         .map_err(|error| error.to_string())
 }
 
+fn allowed(ended: &Ended) -> bool {
+    let answer = CheckAccessResponse::decode(ended.message.clone());
+    answer.unwrap().allowed
+}
+
 /// The event of the decision log that `picks` picks.
 fn logged(sidecar: &mut Sidecar, what: &str, picks: impl Fn(&Value) -> bool) -> Value {
     let file = sidecar.pod.path("decisions.jsonl");
@@ -104,7 +120,13 @@ fn calls_come_from_workloads_of_the_trust_domain_and_are_theirs() {
     });
     assert_eq!(event["subject"], ID, "{event:#}");
     assert!(event["requested_by"].is_string(), "{event:#}");
-    // On Envoy's it is Envoy, whose word is taken for who sent the request.
+    let answer = allowed(&ended);
+    assert!(answer, "{ended:?}");
+    // Another workload is not the one that the rule is about.
+    let friend = clients.issue(&[FRIEND]);
+    let ended = call(&sidecar, &servers, Some(&friend), ACCESS, asked).unwrap();
+    assert!(ended.code == 0 && !allowed(&ended), "{ended:?}");
+    // On Envoy's door it is Envoy, whose word is taken for who sent the request: never itself.
     for (principal, code) in [(FRIEND, 0), (ID, 7), ("", 7)] {
         let mut request = ext_authz::request("GET", "/a", &[]);
         let source = ext_authz::peer(principal);
@@ -118,4 +140,57 @@ fn calls_come_from_workloads_of_the_trust_domain_and_are_theirs() {
         event["door"] == "ext_authz" && event["outcome"] == "positive"
     });
     assert_eq!(event["subject"], FRIEND, "{event:#}");
+}
+
+#[test]
+fn no_client_can_say_who_it_is_but_by_its_certificate() {
+    let [servers, clients] = [(); 2].map(|()| Authority::new());
+    let sidecar = start(&servers, &clients);
+    let (envoy, friend) = (clients.issue(&[ID]), clients.issue(&[FRIEND]));
+    let post = |shown, path: &str, headers: &str, body: &str| {
+        let length = body.len();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        exchange(sidecar.http, &servers, Some(shown), &request).unwrap()
+    };
+    let check = json!({
+        "user_id": "ann", "service_id": "s", "action": "read",
+        "context": {"source": {"principal": ID}},
+        "source": {"principal": ID},
+    });
+    let evaluation = json!({
+        "subject": {"type": "user", "id": "ann"},
+        "action": {"name": "read"},
+        "resource": {"type": "service", "id": "s"},
+        "context": {"source": {"principal": ID}},
+        "source": {"principal": ID},
+    });
+    for (path, body, said) in [
+        ("/v1/access/check", check.to_string(), "\"allowed\":"),
+        (
+            "/access/v1/evaluation",
+            evaluation.to_string(),
+            "\"decision\":",
+        ),
+    ] {
+        for (shown, answer) in [(&envoy, "true"), (&friend, "false")] {
+            let got = post(shown, path, "", &body);
+            assert!(got.contains(&format!("{said}{answer}")), "{path}: {got}");
+        }
+    }
+    // Over HTTP Envoy says nothing of who sent the request. Neither a header of the client nor Envoy's own certificate
+    // says it in its place.
+    for name in [
+        "x-forwarded-client-cert",
+        "source-principal",
+        "x-envoy-principal",
+    ] {
+        for (shown, id) in [(&envoy, FRIEND), (&friend, FRIEND)] {
+            let header = format!("{name}: URI={id}\r\n");
+            let got = post(shown, "/authz/a", &header, "{}");
+            assert!(got.starts_with("HTTP/1.1 403"), "{name}: {got}");
+        }
+    }
 }

@@ -1,43 +1,21 @@
 //! TLS and client certificates of the main listener: who may connect, and files that change.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConnection, StreamOwned};
 use serde_json::json;
 
-use crate::support::tls::{Authority, Shown, put_pair};
+use crate::support::tls::{Authority, Shown, exchange, put_pair};
 
 use super::decisions::POLICIES;
 use super::{pod, publish};
 
 /// The status line of a validation over TLS, or what kept it from being answered.
 fn ask(address: SocketAddr, trusted: &Authority, shown: Option<&Shown>) -> Result<String, String> {
-    let config = trusted.client(shown);
-    let name = ServerName::try_from("localhost").unwrap();
-    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-    let socket = TcpStream::connect(address).unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .unwrap();
-    let mut stream = StreamOwned::new(connection, socket);
     let request = "POST /v1/validate HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
                    content-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
-    stream
-        .write_all(request.as_bytes())
-        .map_err(|error| error.to_string())?;
-    let mut answer = Vec::new();
-    match stream.read_to_end(&mut answer) {
-        Err(error) if answer.is_empty() => Err(error.to_string()),
-        _ => Ok(String::from_utf8_lossy(&answer)
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .to_owned()),
-    }
+    let answer = exchange(address, trusted, shown, request)?;
+    Ok(answer.lines().next().unwrap_or_default().to_owned())
 }
 
 const ANSWERED: &str = "HTTP/1.1 200 OK";

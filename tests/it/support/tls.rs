@@ -1,11 +1,14 @@
 //! Certificates made for a test, and clients that show them.
 
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::pod::Pod;
 
@@ -84,4 +87,29 @@ pub fn put_pair(pod: &Pod, shown: &Shown) {
     let mode = std::fs::Permissions::from_mode(0o600);
     std::fs::set_permissions(pod.path("key.pem"), mode).unwrap();
     pod.put_at("cert.pem", shown.pem.as_bytes());
+}
+
+/// The answer to one HTTP/1.1 request over TLS, or what kept it from being answered.
+pub fn exchange(
+    address: SocketAddr,
+    trusted: &Authority,
+    shown: Option<&Shown>,
+    request: &str,
+) -> Result<String, String> {
+    let config = trusted.client(shown);
+    let name = ServerName::try_from("localhost").unwrap();
+    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    let socket = TcpStream::connect(address).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let mut stream = StreamOwned::new(connection, socket);
+    stream
+        .write_all(request.as_bytes())
+        .map_err(|error| error.to_string())?;
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
+        Err(error) if answer.is_empty() => Err(error.to_string()),
+        _ => Ok(String::from_utf8_lossy(&answer).into_owned()),
+    }
 }
