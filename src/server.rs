@@ -1,6 +1,7 @@
 //! Listeners, limits, time-outs, drain, settings and telemetry that both programs share. Knows nothing of the
 //! domain.
 
+pub mod answer;
 pub mod body;
 pub mod buffers;
 mod code;

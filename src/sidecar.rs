@@ -16,6 +16,7 @@ mod discovery;
 pub mod ext_authz;
 pub mod forward;
 mod grpc;
+mod header_values;
 mod http;
 mod management;
 mod metrics;

@@ -21,11 +21,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use uuid::Uuid;
 
 use crate::api::ErrorCode;
 use crate::api::decision::Compliant;
@@ -38,6 +37,7 @@ use crate::server::guard::Guard;
 use crate::server::{Bound, Door};
 
 use super::caller::LocalCallers;
+use super::header_values::HeaderValues;
 use super::metrics::Route;
 use super::revision::Wanted;
 use super::shared::Shared;
@@ -59,9 +59,7 @@ pub struct Handler {
     shared: Arc<Shared>,
     worker: Rc<RefCell<Worker>>,
     callers: LocalCallers,
-    /// The header with the bundle's age, while that stays the same.
-    age: RefCell<(u64, HeaderValue)>,
-    request_ids: RefCell<RequestIds>,
+    values: HeaderValues,
     compliant: RefCell<Compliant>,
 }
 
@@ -159,8 +157,7 @@ impl Handler {
         Self {
             worker,
             callers: shared.callers.local(),
-            age: RefCell::new((0, HeaderValue::from(0))),
-            request_ids: RefCell::default(),
+            values: HeaderValues::default(),
             compliant: RefCell::default(),
             shared,
         }
@@ -355,7 +352,7 @@ impl Handler {
     fn request_id(&self, given: Option<&HeaderValue>, now: Timestamp) -> HeaderValue {
         given.cloned().unwrap_or_else(|| {
             let id = self.worker.borrow_mut().fresh_id(now);
-            self.request_ids.borrow_mut().value(id)
+            self.values.id(id)
         })
     }
 
@@ -397,38 +394,10 @@ impl Handler {
             .is_decision
             .then(|| self.shared.status.bundle_age(now))
             .flatten();
-        let age = age.map(|age| self.age_header(age));
+        let age = age.map(|age| self.values.age(age));
         self.shared.metrics.answered(route, reply.status);
         headers.clear();
         reply.into_response(headers, request_id, age)
-    }
-
-    fn age_header(&self, age: u64) -> HeaderValue {
-        let mut known = self.age.borrow_mut();
-        if known.0 != age {
-            *known = (age, HeaderValue::from(age));
-        }
-        known.1.clone()
-    }
-}
-
-/// Writes request ids into a block that is used again once all of its values are gone.
-#[derive(Debug, Default)]
-struct RequestIds(BytesMut);
-
-impl RequestIds {
-    /// Ids in a block.
-    const BLOCK: usize = 64;
-
-    fn value(&mut self, id: Uuid) -> HeaderValue {
-        let mut buffer = Uuid::encode_buffer();
-        let text = id.hyphenated().encode_lower(&mut buffer);
-        if self.0.capacity() < text.len() {
-            self.0.reserve(text.len() * Self::BLOCK);
-        }
-        self.0.extend_from_slice(text.as_bytes());
-        HeaderValue::from_maybe_shared(self.0.split().freeze())
-            .unwrap_or_else(|_| HeaderValue::from_static("-"))
     }
 }
 

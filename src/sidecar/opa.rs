@@ -3,6 +3,7 @@
 //! Shapes and texts are OPA 1.22's. What differs is what the tests against a real OPA except, each with its reason
 //! (`tests/it/opa_api/requests.rs`).
 
+mod asking;
 mod authorize;
 mod body;
 mod data;
@@ -19,6 +20,7 @@ mod route;
 mod state;
 mod write;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,30 +28,31 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 
-use crate::api::opa::Code;
 use crate::decide::{Origin, Question, Worker};
 use crate::engine::rego::write_rego_json;
 use crate::engine::{DuplicateMembers, RegoValue};
 use crate::identity::Claims;
 use crate::model::Timestamp;
-use crate::server::body::{Body, read};
-use crate::server::{Bound, Door, guard};
+use crate::server::{Door, answer};
 
-use super::caller::{Credentials, LocalCallers};
-use super::config::{OpaAuthentication, OpaAuthorization};
+use super::caller::LocalCallers;
+use super::header_values::HeaderValues;
 use super::management::{Live, Management};
-use super::revision::{self, Wanted};
 use super::shared::Shared;
 
+use asking::Asking;
 use body::Form;
 use error::Failure;
 use metrics::Metrics;
 use parameters::Parameters;
-use reply::{Packing, Reply};
-use route::{Label, Route};
+use reply::{Content, Reply};
+use route::Route;
+
+/// The answer to one request.
+pub type Answer = answer::Answer<Asking>;
 
 /// Whether a path belongs to OPA's clients.
 pub fn owns(path: &str) -> bool {
@@ -89,6 +92,7 @@ pub struct Handler {
     api: Arc<Api>,
     worker: Rc<RefCell<Worker>>,
     callers: LocalCallers,
+    values: HeaderValues,
 }
 
 /// One request, as far as it has been looked at.
@@ -102,7 +106,7 @@ struct Call<'r> {
     form: Form,
     now: Timestamp,
     started: Instant,
-    claims: Option<Arc<Claims>>,
+    claims: Option<&'r Arc<Claims>>,
     /// Unpacked; empty where the call takes none.
     body: Bytes,
     /// The value of the body, where the authorization policy was shown it.
@@ -112,13 +116,14 @@ struct Call<'r> {
 impl Call<'_> {
     /// `input` is JSON text for the decision log.
     fn question<'a>(&'a self, path: &'a str, input: &'a [u8]) -> Question<'a> {
+        let shared = &self.handler.shared;
+        // Nobody but the log and the spans asks for them.
+        let is_told = shared.decision_log.is_some() || shared.spans.is_some();
         let header = |name| {
-            self.head
-                .headers
-                .get(name)
-                .map_or(&b""[..], HeaderValue::as_bytes)
+            let value = is_told.then(|| self.head.headers.get(name)).flatten();
+            value.map_or(&b""[..], HeaderValue::as_bytes)
         };
-        let claims = self.claims.as_ref();
+        let claims = self.claims;
         Question {
             now: self.now,
             claims: claims.map(|claims| claims.json.as_bytes()),
@@ -141,7 +146,7 @@ impl Call<'_> {
     }
 
     /// The text of an input for the decision log; empty where there is no log.
-    fn logged(&self, input: Option<&RegoValue>) -> Vec<u8> {
+    fn logged(&self, input: Option<&RegoValue>) -> Cow<'static, [u8]> {
         let mut text = Vec::new();
         if let Some(input) = input.filter(|_| self.handler.shared.decision_log.is_some()) {
             let limit = self.handler.shared.limits.body_bytes;
@@ -149,7 +154,16 @@ impl Call<'_> {
                 text.clear();
             }
         }
-        text
+        text.into()
+    }
+
+    /// Time since the call began, where it asks for that.
+    fn elapsed(&self) -> Duration {
+        if self.parameters.metrics {
+            self.started.elapsed()
+        } else {
+            Duration::ZERO
+        }
     }
 
     fn depth(&self) -> usize {
@@ -163,10 +177,6 @@ impl Call<'_> {
             None => body::value(&self.body, self.form, self.depth()),
         }
     }
-
-    fn elapsed(&self) -> Duration {
-        self.started.elapsed()
-    }
 }
 
 impl Handler {
@@ -176,170 +186,18 @@ impl Handler {
         Self {
             worker,
             callers: shared.callers.local(),
+            values: HeaderValues::default(),
             shared,
             api,
         }
     }
 
     /// Answers one request.
-    pub async fn handle(
-        self: Rc<Self>,
-        request: Request<Incoming>,
-        door: Rc<Door>,
-    ) -> Response<Body> {
-        let started = Instant::now();
+    #[must_use]
+    pub fn handle(self: Rc<Self>, request: Request<Incoming>, door: Rc<Door>) -> Answer {
         let (head, incoming) = request.into_parts();
-        let route = route::route(&head.method, head.uri.path());
-        let live = self.api.management.live();
-        let result = self
-            .answer(&head, incoming, route, &door, started, &live)
-            .await;
-        let reply = result.unwrap_or_else(Reply::from);
-        let took = started.elapsed();
-        if let Some(label) = route.label() {
-            let status = reply.status;
-            let metrics = &self.api.metrics;
-            metrics.answered(label, &head.method, status, took);
-        }
-        tracing::debug!(
-            method = %head.method,
-            path = head.uri.path(),
-            status = reply.status.as_u16(),
-            duration_us = took.as_micros() as u64,
-            "answered"
-        );
-        let settings = &live.settings;
-        let packing = reply::packs(&head.method, head.uri.path()).then_some(Packing {
-            min_length: settings.gzip_min_length,
-            level: settings.gzip_level,
-        });
-        let is_decision = reply.decision_id.is_some();
-        let age = is_decision.then(|| self.shared.status.bundle_age(self.shared.clock.now()));
-        reply.into_response(head.headers, packing, age.flatten())
+        Asking::begin(self, head, incoming, door)
     }
-
-    async fn answer(
-        &self,
-        head: &Parts,
-        incoming: Incoming,
-        route: Route<'_>,
-        door: &Door,
-        started: Instant,
-        live: &Live,
-    ) -> Result<Reply, Failure> {
-        self.admit(head, door)?;
-        let now = self.shared.clock.now();
-        let claims = self.identify(head, now, live).await?;
-        let form = Form::read(&head.headers);
-        let is_authorized = live.settings.authorization == OpaAuthorization::Basic;
-        let body = if takes_body(route) || (is_authorized && head.method == Method::POST) {
-            self.read(incoming, form, live).await?
-        } else {
-            Bytes::new()
-        };
-        let mut call = Call {
-            handler: self,
-            live,
-            head,
-            door,
-            parameters: Parameters::read(head.uri.query()),
-            form,
-            now,
-            started,
-            claims,
-            body,
-            seen: None,
-        };
-        if is_authorized {
-            let result = authorize::authorize(&mut call);
-            let status = result
-                .as_ref()
-                .map_or_else(|failure| failure.status, |()| StatusCode::OK);
-            let metrics = &self.api.metrics;
-            metrics.answered(Label::Authz, &head.method, status, started.elapsed());
-            result?;
-        }
-        if takes_body(route) || matches!(route, Route::DataGet(_) | Route::QueryGet) {
-            self.reach(head).await?;
-        }
-        dispatch(&call, route)
-    }
-
-    /// What is asked of every request.
-    fn admit(&self, head: &Parts, door: &Door) -> Result<(), Failure> {
-        let limit = self.shared.limits.uri_bytes;
-        let length = head
-            .uri
-            .path_and_query()
-            .map_or(0, |path| path.as_str().len());
-        if length > limit {
-            return Err(Failure::new(
-                StatusCode::URI_TOO_LONG,
-                Code::InvalidParameter,
-                format!("the URI is longer than {limit} bytes"),
-            ));
-        }
-        let loopback = matches!(&door.bound, Bound::Tcp(address) if address.ip().is_loopback());
-        guard::check(
-            &head.headers,
-            &head.uri,
-            loopback,
-            &self.shared.allowed_origins,
-        )
-        .map_err(|refusal| {
-            Failure::new(
-                StatusCode::FORBIDDEN,
-                Code::Unauthorized,
-                refusal.to_string(),
-            )
-        })
-    }
-
-    /// Where tokens are the authorization policy's business they are not looked at here.
-    async fn identify(
-        &self,
-        head: &Parts,
-        now: Timestamp,
-        live: &Live,
-    ) -> Result<Option<Arc<Claims>>, Failure> {
-        let mut credentials = Credentials::read(&head.headers)?;
-        if live.settings.authentication == OpaAuthentication::Token {
-            credentials.authorization = None;
-        }
-        Ok(self.callers.identify(credentials, now).await?)
-    }
-
-    /// Waits for the revision that a decision is to be made from.
-    async fn reach(&self, head: &Parts) -> Result<(), Failure> {
-        match Wanted::read(&head.headers)? {
-            Some(wanted) => Ok(Box::pin(revision::reach(&self.shared, wanted)).await?),
-            None => Ok(()),
-        }
-    }
-
-    async fn read(&self, incoming: Incoming, form: Form, live: &Live) -> Result<Bytes, Failure> {
-        let settings = &live.settings;
-        let body = read(
-            incoming,
-            settings.body_bytes,
-            self.shared.limits.body_timeout,
-        )
-        .await
-        .map_err(Failure::of_body)?;
-        body::unpack(body, form, settings.gzip_body_bytes)
-    }
-}
-
-const fn takes_body(route: Route<'_>) -> bool {
-    matches!(
-        route,
-        Route::DefaultDecision
-            | Route::V0Data(_)
-            | Route::DataPost(_)
-            | Route::DataPut(_)
-            | Route::DataPatch(_)
-            | Route::QueryPost
-    )
 }
 
 fn dispatch(call: &Call<'_>, route: Route<'_>) -> Result<Reply, Failure> {
@@ -366,10 +224,7 @@ fn dispatch(call: &Call<'_>, route: Route<'_>) -> Result<Reply, Failure> {
         Route::Status => state::status(call),
         Route::Metrics => Ok(state::metrics(call)),
         Route::AllocBytes => Ok(state::alloc_bytes(call)),
-        Route::Page => Ok(Reply::other(
-            HeaderValue::from_static("text/html; charset=utf-8"),
-            PAGE.as_bytes().to_vec(),
-        )),
+        Route::Page => Ok(Reply::other(Content::Html, PAGE.as_bytes().to_vec())),
         Route::NotAllowed => Ok(Reply::empty(StatusCode::METHOD_NOT_ALLOWED)),
         Route::Refused(allow) => Ok(Reply::router(
             StatusCode::METHOD_NOT_ALLOWED,

@@ -1,22 +1,25 @@
 //! The threads of a sidecar: serving threads with a runtime and a worker each, and one for the admin listener.
 
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::thread;
 
+use ::http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::runtime::LocalOptions;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_rustls::rustls::ServerConfig;
 
+use crate::server::body::Body;
 use crate::server::{
     Connections, Drain, Ended, H2Limits, Limits, Listener, drain, serve, serve_h2,
 };
 
 use super::RunError;
 use super::admin::Admin;
-use super::http::Answer;
 use super::shared::{self, Shared};
 use super::{grpc, http, opa};
 
@@ -79,6 +82,24 @@ pub(super) struct Doors {
     pub opa: Arc<opa::Api>,
 }
 
+/// What the main listener answers with: one of its two doors.
+enum Answer {
+    Http(http::Answer),
+    Opa(opa::Answer),
+}
+
+impl Future for Answer {
+    type Output = Response<Body>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response<Body>> {
+        match self.get_mut() {
+            Self::Http(answer) => Pin::new(answer).poll(context),
+            Self::Opa(answer) => Pin::new(answer).poll(context),
+        }
+    }
+}
+
 /// Starts `count` serving threads on clones of the listeners.
 pub(super) fn data(
     count: usize,
@@ -125,11 +146,11 @@ async fn serve_data(listening: Listening, connections: Connections, doors: Doors
             listening.limits,
             connections.clone(),
             draining.clone(),
-            move |request: ::http::Request<Incoming>, door| {
+            move |request: Request<Incoming>, door| {
                 if opa::owns(request.uri().path()) {
-                    Answer::boxed(Rc::clone(&opa).handle(request, door))
+                    Answer::Opa(Rc::clone(&opa).handle(request, door))
                 } else {
-                    Rc::clone(&http).handle(request, door)
+                    Answer::Http(Rc::clone(&http).handle(request, door))
                 }
             },
         ));

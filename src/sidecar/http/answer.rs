@@ -1,11 +1,7 @@
-//! An answer under way: a future that is small, because every request moves it around.
-//!
-//! What most decisions do is done without waiting but for the body. What is rare, or waits for something else, is boxed.
+//! A decision call between its head and its answer.
 
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -15,7 +11,8 @@ use hyper::body::Incoming;
 use crate::identity::Claims;
 use crate::model::Timestamp;
 use crate::server::Door;
-use crate::server::body::{Body, Reading};
+use crate::server::answer::{self, Boxed};
+use crate::server::body::{Body, BodyError, Reading};
 
 use super::Handler;
 use super::error::Failure;
@@ -24,17 +21,7 @@ use crate::sidecar::metrics::Route;
 use crate::sidecar::revision::{self, Wanted};
 
 /// The answer to one request.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a box for every decision would cost more than moving 500 bytes"
-)]
-pub enum Answer {
-    /// Known at once; None once it was given.
-    Ready(Option<Response<Body>>),
-    /// As soon as the body is there.
-    Reading(Reading<Incoming>, Asking),
-    Boxed(Pin<Box<dyn Future<Output = Response<Body>>>>),
-}
+pub type Answer = answer::Answer<Asking>;
 
 /// A call that was admitted, without its body.
 pub struct Asking {
@@ -48,44 +35,24 @@ pub struct Asking {
     pub(super) wanted: Option<Wanted>,
 }
 
-impl Answer {
-    /// An answer that is seldom asked for, or takes long.
-    pub fn boxed(answer: impl Future<Output = Response<Body>> + 'static) -> Self {
-        Self::Boxed(Box::pin(answer))
-    }
-}
-
-impl Future for Answer {
-    type Output = Response<Body>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response<Body>> {
-        let answer = self.get_mut();
-        match answer {
-            Self::Ready(response) => response.take().map_or(Poll::Pending, Poll::Ready),
-            Self::Boxed(answer) => answer.as_mut().poll(context),
-            Self::Reading(reading, asking) => {
-                let Poll::Ready(body) = Pin::new(reading).poll(context) else {
-                    return Poll::Pending;
-                };
-                let body = match body {
-                    Ok(body) => body,
-                    Err(error) => return Poll::Ready(asking.reply(Err(error.into()))),
-                };
-                if !asking.waits() {
-                    let result = asking.decide(body);
-                    return Poll::Ready(asking.reply(result));
-                }
-                let Self::Reading(_, mut asking) = std::mem::replace(answer, Self::Ready(None))
-                else {
-                    return Poll::Pending;
-                };
-                *answer = Self::boxed(async move {
-                    let result = asking.decide_waiting(body).await;
-                    asking.reply(result)
-                });
-                Pin::new(answer).poll(context)
+impl answer::Asking for Asking {
+    #[inline]
+    fn answer(&mut self, body: Result<Bytes, BodyError>) -> Result<Response<Body>, Bytes> {
+        match body {
+            Ok(body) if self.waits() => Err(body),
+            Ok(body) => {
+                let result = self.decide(body);
+                Ok(self.reply(result))
             }
+            Err(error) => Ok(self.reply(Err(error.into()))),
         }
+    }
+
+    fn later(mut self, body: Bytes) -> Boxed {
+        Box::pin(async move {
+            let result = self.decide_waiting(body).await;
+            self.reply(result)
+        })
     }
 }
 

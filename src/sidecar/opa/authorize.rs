@@ -169,7 +169,7 @@ fn canonical(name: &str) -> String {
 fn lists(out: &mut Vec<u8>, of: &BTreeMap<Cow<'_, str>, Vec<Cow<'_, str>>>) {
     let mut object = Members::new(out);
     for (name, values) in of {
-        list(object.member(name), values, |out, value| string(out, value));
+        list(object.named(name), values, |out, value| string(out, value));
     }
     object.end();
 }

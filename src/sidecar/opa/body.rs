@@ -4,8 +4,6 @@ use std::io::Read as _;
 
 use bytes::Bytes;
 use flate2::bufread::GzDecoder;
-use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
 use crate::api::opa::{decode, decode_all, kind};
 use crate::engine::RegoValue;
@@ -19,22 +17,6 @@ use super::error::Failure;
 pub(super) struct Form {
     pub gzip: bool,
     pub yaml: bool,
-}
-
-impl Form {
-    /// Reads the first header of each name, as Go does.
-    pub(super) fn read(headers: &HeaderMap) -> Self {
-        let says = |name, word: &str| {
-            headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .is_some_and(|value| value.contains(word))
-        };
-        Self {
-            gzip: says(CONTENT_ENCODING, "gzip"),
-            yaml: says(CONTENT_TYPE, "yaml"),
-        }
-    }
 }
 
 /// The body as it was before it was compressed; at most `limit` bytes.
@@ -122,6 +104,31 @@ fn yaml(text: &[u8], depth: usize) -> Result<Option<RegoValue>, String> {
         .map_err(|fault| fault.message.to_owned())
 }
 
+/// The input of a request for a document that says nothing else, with its text: nearly every one does. None where a
+/// closer look is needed.
+pub(super) fn bare_input(text: &[u8], form: Form, depth: usize) -> Option<(RegoValue, &[u8])> {
+    if form.yaml {
+        return None;
+    }
+    let object = trimmed(text).strip_prefix(b"{")?.strip_suffix(b"}")?;
+    let member = trimmed(object).strip_prefix(b"\"input\"")?;
+    let text = trimmed(trimmed(member).strip_prefix(b":")?);
+    // Where this is one whole value, there is nothing beside it.
+    let value = parse_rego_json(text, depth.checked_sub(1)?).ok()?;
+    Some((value, text))
+}
+
+/// Without JSON's blanks at both ends.
+fn trimmed(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = text {
+        text = rest;
+    }
+    while let [rest @ .., b' ' | b'\t' | b'\n' | b'\r'] = text {
+        text = rest;
+    }
+    text
+}
+
 /// `input` of a request for a document: None where there is none, or where it is null.
 pub(super) fn input_of(request: Option<RegoValue>) -> Result<Option<RegoValue>, String> {
     let object = match request {
@@ -183,4 +190,42 @@ pub(super) fn kind_of(value: &RegoValue) -> &'static str {
         RegoValue::Null | RegoValue::Undefined => b'n',
         RegoValue::Number(_) => b'0',
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_input_is_found_and_nothing_else_is_taken_for_one() {
+        let found = |text: &'static str| {
+            let found = bare_input(text.as_bytes(), Form::default(), 4);
+            found.map(|(value, text)| (value.to_string(), String::from_utf8_lossy(text)))
+        };
+        for (text, expected) in [
+            (r#"{"input":1}"#, "1"),
+            (" {\n\t\"input\" :\r[1, {\"a\":2}] } ", "[1, {\"a\":2}]"),
+            (r#"{"input":null}"#, "null"),
+            (r#"{"input":[[[1]]]}"#, "[[[1]]]"),
+        ] {
+            assert_eq!(found(text).unwrap().1, expected);
+        }
+        for text in [
+            "",
+            "{}",
+            "[1]",
+            r#"{"input":1"#,
+            r#"{"input":1}x"#,
+            r#"{"input":1,"a":2}"#,
+            r#"{"a":2,"input":1}"#,
+            r#"{"input":1}{"input":2}"#,
+            r#"{"input":}"#,
+            r#"{"Input":1}"#,
+            r#"{"input":[[[[1]]]]}"#,
+            "\u{c}{\"input\":1}",
+            "{\"input\":1\u{c}}",
+        ] {
+            assert_eq!(found(text), None, "{text}");
+        }
+    }
 }

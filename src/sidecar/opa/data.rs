@@ -1,36 +1,75 @@
 //! Documents: `/v1/data` by GET and POST, `/v0/data`, and the default decision.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use http::StatusCode;
 
-use crate::api::json::{integer, raw};
+use crate::api::json::{integer, raw, uuid};
 use crate::api::opa::{Code, ErrorDocument, INPUT_MISSING, string};
-use crate::decide::Answered;
+use crate::decide::{Answered, Worker};
 use crate::engine::rego::write_rego_json;
 use crate::engine::{RegoInput, RegoValue};
+use crate::server::buffers;
 
-use super::body::{input_of, member_of, whole_value};
+use super::body::{bare_input, input_of, member_of, whole_value};
 use super::error::Failure;
 use super::path::DocumentPath;
-use super::reply::Reply;
+use super::reply::{Decided, Reply};
 use super::{Call, Form, explain};
+
+/// An input, and its text for the decision log.
+struct Asked<'t> {
+    value: Option<RegoValue>,
+    text: Cow<'t, [u8]>,
+}
+
+/// What becomes the body of a reply.
+pub(super) struct Written {
+    pub body: Vec<u8>,
+    /// Where in it stands what was decided.
+    pub result: Range<usize>,
+    pub decided: Decided,
+}
+
+impl Written {
+    /// The reply, once the worker has recorded the result.
+    pub(super) fn reply(self, call: &Call<'_>, worker: &mut Worker) -> Reply {
+        worker.record_result(self.body.get(self.result).unwrap_or_default());
+        Reply::json(StatusCode::OK, self.body, call.parameters.pretty).decided_by(self.decided)
+    }
+}
 
 /// `POST /v1/data/{path}`.
 pub(super) fn post(call: &Call<'_>, path: &str) -> Result<Reply, Failure> {
+    let asked = posted(call)?;
+    let warning = asked.value.is_none();
+    document(call, path, asked, warning)
+}
+
+fn posted<'c>(call: &'c Call<'_>) -> Result<Asked<'c>, Failure> {
     let malformed =
         |error| Failure::invalid(format!("body contains malformed input document: {error}"));
-    let request = call.value().map_err(malformed)?;
-    let input = match &call.seen {
+    let value = if let Some(seen) = &call.seen {
         // The authorization policy was shown the body: null is null then, and what is no object has no input.
-        Some(seen) => member_of(seen, "input").cloned(),
-        None => input_of(request).map_err(malformed)?,
+        member_of(seen, "input").cloned()
+    } else if let Some((value, text)) = bare_input(&call.body, call.form, call.depth()) {
+        let value = Some(value).filter(|value| *value != RegoValue::Null);
+        let text = if value.is_some() { text } else { b"" };
+        return Ok(Asked {
+            value,
+            text: Cow::Borrowed(text),
+        });
+    } else {
+        input_of(call.value().map_err(malformed)?).map_err(malformed)?
     };
-    let warning = input.is_none();
-    document(call, path, input, warning)
+    let text = call.logged(value.as_ref());
+    Ok(Asked { value, text })
 }
 
 /// `GET /v1/data/{path}?input=`.
 pub(super) fn get(call: &Call<'_>, path: &str) -> Result<Reply, Failure> {
-    let input = match &call.parameters.input {
+    let value = match &call.parameters.input {
         None => None,
         Some(text) => {
             let value = whole_value(text.as_bytes(), Form::default(), call.depth());
@@ -41,33 +80,30 @@ pub(super) fn get(call: &Call<'_>, path: &str) -> Result<Reply, Failure> {
             })?)
         }
     };
-    document(call, path, input, false)
+    let text = call.logged(value.as_ref());
+    document(call, path, Asked { value, text }, false)
 }
 
 fn document(
     call: &Call<'_>,
     text: &str,
-    input: Option<RegoValue>,
+    asked: Asked<'_>,
     warning: bool,
 ) -> Result<Reply, Failure> {
     let parsed = call.elapsed();
     let path = DocumentPath::read(text).map_err(|step| Failure::bad_path(&step.0))?;
     let input = RegoInput {
-        value: input,
+        value: asked.value,
         strict: call.parameters.strict_builtin_errors,
     };
-    let logged = call.logged(input.value.as_ref());
-    let question = call.question(text.trim_matches('/'), &logged);
+    let question = call.question(text.trim_matches('/'), &asked.text);
     let mut worker = call.handler.worker.borrow_mut();
-    worker.rego(&path.segments(), &input, &question, |answered, answer| {
+    let written = worker.rego(&path.segments(), &input, &question, |answered, answer| {
         let evaluated = call.elapsed();
-        let mut out = Vec::with_capacity(256);
+        let mut out = buffers::take();
         let mut body = Members::new(&mut out);
         if call.live.logs_decisions {
-            string(
-                body.member("decision_id"),
-                &answered.decision_id.to_string(),
-            );
+            uuid(body.member("decision_id"), answered.decision_id);
         }
         if call.parameters.provenance {
             provenance(body.member("provenance"), answered);
@@ -77,30 +113,36 @@ fn document(
             explain::document(out, call, &path, answered, answer.value.as_ref());
         }
         if call.parameters.metrics {
-            metrics(
-                body.member("metrics"),
-                &[
-                    ("counter_server_query_cache_hit", 1),
-                    ("timer_rego_input_parse_ns", parsed.as_nanos()),
-                    (
-                        "timer_rego_query_eval_ns",
-                        evaluated.saturating_sub(parsed).as_nanos(),
-                    ),
-                    ("timer_server_handler_ns", call.elapsed().as_nanos()),
-                ],
-            );
+            let timers = [
+                ("counter_server_query_cache_hit", 1),
+                ("timer_rego_input_parse_ns", parsed.as_nanos()),
+                (
+                    "timer_rego_query_eval_ns",
+                    evaluated.saturating_sub(parsed).as_nanos(),
+                ),
+                ("timer_server_handler_ns", call.elapsed().as_nanos()),
+            ];
+            metrics(body.member("metrics"), &timers);
         }
+        let mut result = 0..0;
         if let Some(value) = &answer.value {
             let shown = shown(&path, value);
-            write(shown.as_ref().unwrap_or(value), call, body.member("result"))?;
+            let out = body.member("result");
+            result.start = out.len();
+            write(shown.as_ref().unwrap_or(value), call, out)?;
+            result.end = out.len();
         }
         if warning {
             raw(body.member("warning"), INPUT_MISSING);
         }
         body.end();
-        let reply = Reply::json(StatusCode::OK, out, call.parameters.pretty);
-        Ok(reply.decided_by(answered))
-    })?
+        Ok::<_, Failure>(Written {
+            body: out,
+            result,
+            decided: Decided::new(answered, &call.handler.values),
+        })
+    })??;
+    Ok(written.reply(call, &mut worker))
 }
 
 /// `POST /v0/data/{path}` and `POST /`: the body is the input, the answer is the bare document.
@@ -118,18 +160,28 @@ pub(super) fn v0(call: &Call<'_>, text: &str) -> Result<Reply, Failure> {
     let logged = call.logged(input.value.as_ref());
     let question = call.question(text.trim_matches('/'), &logged);
     let mut worker = call.handler.worker.borrow_mut();
-    worker.rego(&path.segments(), &input, &question, |answered, answer| {
-        let reply = match &answer.value {
-            Some(value) => {
-                let mut out = Vec::with_capacity(128);
-                let shown = shown(&path, value);
-                write(shown.as_ref().unwrap_or(value), call, &mut out)?;
-                Reply::json(StatusCode::OK, out, call.parameters.pretty)
-            }
-            None => Reply::from(undefined(&path, answered)),
-        };
-        Ok(reply.decided_by(answered))
-    })?
+    let (body, decided) =
+        worker.rego(&path.segments(), &input, &question, |answered, answer| {
+            let decided = Decided::new(answered, &call.handler.values);
+            let body = match &answer.value {
+                Some(value) => {
+                    let mut out = buffers::take();
+                    let shown = shown(&path, value);
+                    write(shown.as_ref().unwrap_or(value), call, &mut out)?;
+                    Ok(out)
+                }
+                None => Err(undefined(&path, answered)),
+            };
+            Ok::<_, Failure>((body, decided))
+        })??;
+    let reply = match body {
+        Ok(body) => {
+            worker.record_result(&body);
+            Reply::json(StatusCode::OK, body, call.parameters.pretty)
+        }
+        Err(undefined) => Reply::from(undefined),
+    };
+    Ok(reply.decided_by(decided))
 }
 
 /// 404, and whether there are rules that could have defined it.
@@ -174,7 +226,7 @@ pub(super) fn write(value: &RegoValue, call: &Call<'_>, out: &mut Vec<u8>) -> Re
 }
 
 /// Appends names and nanoseconds.
-pub(super) fn metrics(out: &mut Vec<u8>, timers: &[(&str, u128)]) {
+pub(super) fn metrics(out: &mut Vec<u8>, timers: &[(&'static str, u128)]) {
     let mut object = Members::new(out);
     for (name, nanos) in timers {
         integer(
@@ -195,7 +247,7 @@ fn provenance(out: &mut Vec<u8>, answered: &Answered<'_>) {
     bundles.sort_by(|left, right| left.source.cmp(&right.source));
     let mut of_each = Members::new(object.member("bundles"));
     for bundle in bundles {
-        let mut one = Members::new(of_each.member(&bundle.source));
+        let mut one = Members::new(of_each.named(&bundle.source));
         string(one.member("revision"), &bundle.revision);
         one.end();
     }
@@ -218,8 +270,21 @@ impl<'o> Members<'o> {
         }
     }
 
-    /// The place of the member's value.
-    pub(super) fn member(&mut self, name: &str) -> &mut Vec<u8> {
+    /// The place of the value of a member whose name needs no escape.
+    pub(super) fn member(&mut self, name: &'static str) -> &mut Vec<u8> {
+        let start = if std::mem::take(&mut self.is_first) {
+            "\""
+        } else {
+            ",\""
+        };
+        raw(self.out, start);
+        raw(self.out, name);
+        raw(self.out, "\":");
+        self.out
+    }
+
+    /// The place of the value of any member.
+    pub(super) fn named(&mut self, name: &str) -> &mut Vec<u8> {
         if !std::mem::take(&mut self.is_first) {
             self.out.push(b',');
         }

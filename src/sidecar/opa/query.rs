@@ -1,15 +1,14 @@
 //! Queries: `/v1/query`.
 
-use http::StatusCode;
-
 use crate::engine::{RegoInput, RegoValue};
+use crate::server::buffers;
 
 use super::Call;
 use super::body::{input_of, text_of};
-use super::data::{Members, metrics, write};
+use super::data::{Members, Written, metrics, write};
 use super::error::Failure;
 use super::parameters::Explain;
-use super::reply::Reply;
+use super::reply::{Decided, Reply};
 
 /// `GET /v1/query?q=`.
 pub(super) fn get(call: &Call<'_>) -> Result<Reply, Failure> {
@@ -43,36 +42,41 @@ fn run(call: &Call<'_>, query: &str, input: Option<RegoValue>) -> Result<Reply, 
     let logged = call.logged(input.value.as_ref());
     let question = call.question(query, &logged);
     let mut worker = call.handler.worker.borrow_mut();
-    worker.rego_query(query, &input, &question, |answered, bindings| {
+    let written = worker.rego_query(query, &input, &question, |answered, bindings| {
         let evaluated = call.elapsed();
-        let mut out = Vec::with_capacity(256);
+        let mut out = buffers::take();
         let mut body = Members::new(&mut out);
         if call.parameters.explain != Explain::Off {
             body.member("explanation").extend_from_slice(b"[]");
         }
         if call.parameters.metrics {
-            metrics(
-                body.member("metrics"),
-                &[
-                    ("timer_rego_input_parse_ns", parsed.as_nanos()),
-                    (
-                        "timer_rego_query_eval_ns",
-                        evaluated.saturating_sub(parsed).as_nanos(),
-                    ),
-                    ("timer_server_handler_ns", call.elapsed().as_nanos()),
-                ],
-            );
+            let timers = [
+                ("timer_rego_input_parse_ns", parsed.as_nanos()),
+                (
+                    "timer_rego_query_eval_ns",
+                    evaluated.saturating_sub(parsed).as_nanos(),
+                ),
+                ("timer_server_handler_ns", call.elapsed().as_nanos()),
+            ];
+            metrics(body.member("metrics"), &timers);
         }
+        let mut result = 0..0;
         if !bindings.is_empty() {
             let out = body.member("result");
+            result.start = out.len();
             for (index, binding) in bindings.iter().enumerate() {
                 out.push(if index == 0 { b'[' } else { b',' });
                 write(binding, call, out)?;
             }
             out.push(b']');
+            result.end = out.len();
         }
         body.end();
-        let reply = Reply::json(StatusCode::OK, out, call.parameters.pretty);
-        Ok(reply.decided_by(answered))
-    })?
+        Ok::<_, Failure>(Written {
+            body: out,
+            result,
+            decided: Decided::new(answered, &call.handler.values),
+        })
+    })??;
+    Ok(written.reply(call, &mut worker))
 }

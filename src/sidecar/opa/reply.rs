@@ -9,10 +9,11 @@ use http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
-use uuid::Uuid;
 
 use crate::decide::Answered;
 use crate::server::body::Body;
+use crate::server::telemetry::METRICS_TEXT;
+use crate::sidecar::header_values::HeaderValues;
 
 use super::error::Failure;
 
@@ -23,31 +24,57 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A longer request id is not sent back.
 const MAX_REQUEST_ID: usize = 256;
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+/// What a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    Json,
+    Text,
+    Html,
+    Metrics,
+}
+
+impl Content {
+    const fn value(self) -> HeaderValue {
+        const JSON: HeaderValue = HeaderValue::from_static("application/json");
+        const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+        const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+        const METRICS: HeaderValue = HeaderValue::from_static(METRICS_TEXT);
+        match self {
+            Self::Json => JSON,
+            Self::Text => TEXT,
+            Self::Html => HTML,
+            Self::Metrics => METRICS,
+        }
+    }
+}
+
+/// What decided, as headers name it.
+#[derive(Debug)]
+pub(super) struct Decided {
+    id: HeaderValue,
+    revision: Option<HeaderValue>,
+}
 
 /// A reply.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub status: StatusCode,
     /// None = no body.
-    pub content_type: Option<HeaderValue>,
+    pub content: Option<Content>,
     pub body: Vec<u8>,
     /// Of a decision.
-    pub decision_id: Option<Uuid>,
-    pub revision: Option<HeaderValue>,
+    pub decided: Option<Decided>,
     pub allow: Option<&'static str>,
     pub retry: bool,
 }
 
 impl Reply {
-    const fn new(status: StatusCode, content_type: Option<HeaderValue>, body: Vec<u8>) -> Self {
+    const fn new(status: StatusCode, content: Option<Content>, body: Vec<u8>) -> Self {
         Self {
             status,
-            content_type,
+            content,
             body,
-            decision_id: None,
-            revision: None,
+            decided: None,
             allow: None,
             retry: false,
         }
@@ -59,12 +86,12 @@ impl Reply {
             body = crate::api::opa::indent(&body);
         }
         body.push(b'\n');
-        Self::new(status, Some(JSON), body)
+        Self::new(status, Some(Content::Json), body)
     }
 
     /// Any other body.
-    pub(super) const fn other(content_type: HeaderValue, body: Vec<u8>) -> Self {
-        Self::new(StatusCode::OK, Some(content_type), body)
+    pub(super) const fn other(content: Content, body: Vec<u8>) -> Self {
+        Self::new(StatusCode::OK, Some(content), body)
     }
 
     /// Without a body.
@@ -74,18 +101,25 @@ impl Reply {
 
     /// As Go's router says it.
     pub(super) fn router(status: StatusCode, text: &str, allow: Option<&'static str>) -> Self {
+        let body = format!("{text}\n").into_bytes();
         Self {
             allow,
-            ..Self::new(status, Some(TEXT), format!("{text}\n").into_bytes())
+            ..Self::new(status, Some(Content::Text), body)
         }
     }
 
     /// Names what decided.
-    pub(super) fn decided_by(self, answered: &Answered<'_>) -> Self {
+    pub(super) fn decided_by(mut self, decided: Decided) -> Self {
+        self.decided = Some(decided);
+        self
+    }
+}
+
+impl Decided {
+    pub(super) fn new(answered: &Answered<'_>, values: &HeaderValues) -> Self {
         Self {
-            decision_id: Some(answered.decision_id),
-            revision: HeaderValue::from_str(&answered.snapshot.name).ok(),
-            ..self
+            id: values.id(answered.decision_id),
+            revision: values.revision(&answered.snapshot.name),
         }
     }
 }
@@ -94,7 +128,11 @@ impl From<Failure> for Reply {
     fn from(failure: Failure) -> Self {
         Self {
             retry: failure.retry,
-            ..Self::new(failure.status, Some(JSON), failure.document.to_vec())
+            ..Self::new(
+                failure.status,
+                Some(Content::Json),
+                failure.document.to_vec(),
+            )
         }
     }
 }
@@ -136,25 +174,26 @@ impl Reply {
         mut self,
         mut headers: HeaderMap,
         packing: Option<Packing>,
-        age: Option<u64>,
+        age: Option<HeaderValue>,
     ) -> Response<Body> {
         let packed = packing.is_some_and(|packing| {
-            takes_gzip(&headers)
-                && self.body.len() >= packing.min_length
+            self.body.len() >= packing.min_length
+                && takes_gzip(&headers)
                 && self.pack(packing.level).is_ok()
         });
         let request_id = headers
             .remove(REQUEST_ID)
             .filter(|id| id.len() <= MAX_REQUEST_ID);
         headers.clear();
-        if let Some(content_type) = self.content_type {
-            if content_type == TEXT {
+        if let Some(content) = self.content {
+            headers.insert(CONTENT_TYPE, content.value());
+            if content == Content::Text {
                 headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             }
-            headers.insert(CONTENT_TYPE, content_type);
         }
         if packing.is_some() {
-            headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+            const ACCEPTS: HeaderValue = HeaderValue::from_static("Accept-Encoding");
+            headers.insert(VARY, ACCEPTS);
         }
         if packed {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -162,18 +201,14 @@ impl Reply {
         if let Some(id) = request_id {
             headers.insert(REQUEST_ID, id);
         }
-        if let Some(id) = self.decision_id {
-            let mut buffer = Uuid::encode_buffer();
-            let text = id.hyphenated().encode_lower(&mut buffer);
-            if let Ok(value) = HeaderValue::from_str(text) {
-                headers.insert(DECISION_ID, value);
+        if let Some(decided) = self.decided {
+            headers.insert(DECISION_ID, decided.id);
+            if let Some(revision) = decided.revision {
+                headers.insert(REVISION, revision);
             }
             if let Some(age) = age {
-                headers.insert(BUNDLE_AGE, age.into());
+                headers.insert(BUNDLE_AGE, age);
             }
-        }
-        if let Some(revision) = self.revision {
-            headers.insert(REVISION, revision);
         }
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));

@@ -84,6 +84,23 @@ pub(super) enum Route<'p> {
 }
 
 impl Route<'_> {
+    pub(super) const fn takes_body(self) -> bool {
+        matches!(
+            self,
+            Self::DefaultDecision
+                | Self::V0Data(_)
+                | Self::DataPost(_)
+                | Self::DataPut(_)
+                | Self::DataPatch(_)
+                | Self::QueryPost
+        )
+    }
+
+    /// Whether it may want to be answered from a revision on.
+    pub(super) const fn is_decision(self) -> bool {
+        self.takes_body() || matches!(self, Self::DataGet(_) | Self::QueryGet)
+    }
+
     /// What its metrics are labelled with; none for the metrics page.
     pub(super) const fn label(self) -> Option<Label> {
         Some(match self {

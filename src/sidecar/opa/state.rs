@@ -1,11 +1,11 @@
 //! What this sidecar is told and what it runs: `/v1/config`, `/v1/status`, `/metrics`.
 
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::Call;
 use super::error::Failure;
-use super::reply::Reply;
+use super::reply::{Content, Reply};
 use crate::engine::rego::{parse_rego_json, write_rego_json};
 use crate::server::telemetry;
 
@@ -32,7 +32,7 @@ pub(super) fn status(call: &Call<'_>) -> Result<Reply, Failure> {
 /// `GET /metrics`.
 pub(super) fn metrics(call: &Call<'_>) -> Reply {
     Reply::other(
-        HeaderValue::from_static(telemetry::METRICS_TEXT),
+        Content::Metrics,
         telemetry::render(call.handler.api.management.registry()),
     )
 }
@@ -50,10 +50,7 @@ pub(super) fn alloc_bytes(call: &Call<'_>) -> Reply {
     } else {
         format!("{bytes:.0}")
     };
-    Reply::other(
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-        text.into_bytes(),
-    )
+    Reply::other(Content::Text, text.into_bytes())
 }
 
 /// `{"result": ...}` with names sorted and escaped as OPA does.
