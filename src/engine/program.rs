@@ -106,7 +106,12 @@ impl Program {
         context: &Context<'a>,
         scratch: &'a Scratch,
     ) -> Result<Validation<'a>, EvaluateError> {
-        self.validate_in(Run::new(self, input, context, scratch)?, input)
+        let run = if self.validations.read_claims {
+            Run::new(self, input, context, scratch)?
+        } else {
+            Run::without_claims(self, input, context, scratch)?
+        };
+        self.validate_in(run, input)
     }
 
     fn validate_in<'a>(

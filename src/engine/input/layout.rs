@@ -7,6 +7,8 @@ use super::{Root, Slot};
 #[derive(Debug)]
 pub struct Layout {
     nodes: Vec<Node>,
+    /// Roots of the paths that were asked for lately, a bit for each.
+    asked: u16,
 }
 
 #[derive(Debug, Default)]
@@ -29,6 +31,7 @@ impl Default for Layout {
     fn default() -> Self {
         Self {
             nodes: Root::ALL.iter().map(|_| Node::default()).collect(),
+            asked: 0,
         }
     }
 }
@@ -47,8 +50,20 @@ impl Layout {
     /// As [`Layout::slot`], but only whether there is a value will be asked: the value itself is
     /// kept only where someone else asks for it.
     pub fn presence(&mut self, root: Root, path: &[&str]) -> Slot {
+        self.asked |= bit(root);
         path.iter()
             .fold(Self::root(root), |parent, name| self.child(parent, name))
+    }
+
+    /// Begins to note which roots are asked for.
+    pub const fn forget_asked(&mut self) {
+        self.asked = 0;
+    }
+
+    /// Whether a path below this root, or all of it, was asked for since [`Layout::forget_asked`].
+    #[must_use]
+    pub const fn is_asked(&self, root: Root) -> bool {
+        self.asked & bit(root) != 0
     }
 
     fn child(&mut self, parent: Slot, name: &str) -> Slot {
@@ -101,6 +116,10 @@ impl Layout {
     pub(super) fn children(&self, slot: Slot) -> &[(Box<str>, u32)] {
         &self.node(slot).children
     }
+}
+
+const fn bit(root: Root) -> u16 {
+    1 << root as u16
 }
 
 impl Node {

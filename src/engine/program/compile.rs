@@ -205,6 +205,7 @@ impl Build {
     fn documents(&mut self, documents: &[(Document, Arc<str>)]) {
         let policies = by_policy(documents);
         let is_active = |document: &Document| document.metadata.status == VersionStatus::Active;
+        self.program.layout.forget_asked();
         for (position, (document, _)) in documents.iter().enumerate() {
             self.current = position;
             match &document.body {
@@ -214,6 +215,7 @@ impl Build {
                 _ => {}
             }
         }
+        self.program.validations.read_claims = self.program.layout.is_asked(Root::Jwt);
         let claims = self.claims(documents, &policies);
         for (position, (document, _)) in documents.iter().enumerate() {
             if !is_active(document) {

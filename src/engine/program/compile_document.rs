@@ -39,6 +39,7 @@ impl Build {
         active: bool,
     ) {
         let roots = validation::ROOTS;
+        self.program.layout.forget_asked();
         let variables = self.variables(&policy.variables, roots);
         let mut matches = Vec::new();
         for text in &policy.matches {
@@ -61,6 +62,7 @@ impl Build {
         let version = self.version(document, gate, variables);
         let program = &mut self.program.validations;
         program.policies += u32::from(active);
+        program.read_claims |= self.program.layout.is_asked(Root::Jwt);
         program.add(ValidationProgram {
             version,
             severity: policy.severity,

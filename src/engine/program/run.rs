@@ -47,6 +47,20 @@ impl<'a> Run<'a> {
         context: &Context<'a>,
         scratch: &'a Scratch,
     ) -> Result<Self, EvaluateError> {
+        let run = Self::without_claims(program, input, context, scratch)?;
+        if let Some(claims) = context.claims {
+            run.fill(Root::Jwt, claims)?;
+        }
+        Ok(run)
+    }
+
+    /// As [`Run::new`], where nobody looks at the claims.
+    pub fn without_claims(
+        program: &'a Program,
+        input: &[u8],
+        context: &Context<'a>,
+        scratch: &'a Scratch,
+    ) -> Result<Self, EvaluateError> {
         let limit = context.limits.input_bytes;
         if input.len() > limit {
             return Err(EvaluateError::TooLarge { limit });
@@ -70,9 +84,6 @@ impl<'a> Run<'a> {
             assignments: Assignments::new(arena),
             service_elements: Cell::new(None),
         };
-        if let Some(claims) = context.claims {
-            run.fill(Root::Jwt, claims)?;
-        }
         if !context.principal.is_empty() {
             run.set_peer(
                 Root::Source,

@@ -25,6 +25,8 @@ pub(super) struct Validations {
     index: Index,
     /// Enabled policies, each once however many of its versions can decide.
     pub policies: u32,
+    /// Whether an expression of theirs, or of an experiment that routes them, looks at `jwt`.
+    pub read_claims: bool,
     service_slots: Option<ServiceSlots>,
 }
 

@@ -193,3 +193,44 @@ fn inputs_must_be_objects() {
         assert!(found[0].starts_with("invalid JSON"), "{input}: {found:?}");
     }
 }
+
+#[test]
+fn claims_are_read_wherever_a_validation_can_look_at_them_and_nowhere_else() {
+    let asks = |spec: &str| {
+        format!(
+            "apiVersion: lictor.dev/v1\nkind: ValidationPolicy\nmetadata: {{name: asks}}\nspec: {{type: X, severity: low, {spec}}}\n"
+        )
+    };
+    let rule = |expression: &str| {
+        format!("validations: [{{expression: {expression}, field: f, message: m}}]")
+    };
+    let decided = |yaml: &str, claims: &'static str| {
+        let program = program(yaml);
+        let scratch = Scratch::default();
+        let mut context = context();
+        context.claims = Some(claims.as_bytes());
+        let answer = program.validate(b"{}", &context, &scratch);
+        answer.map(|answer| answer.violations.len())
+    };
+    let experiment = "apiVersion: lictor.dev/v1\nkind: Experiment\nmetadata: {name: trial}\nspec:\n  key: jwt.sub\n  audience: jwt.sub == \"seven\"\n  variants: [{name: A, weight: 1}, {name: B, weight: 0}]\n  policies: {asks: {A: 1.1.0, B: 1.0.0}}\n";
+    let routed = |version: &str, status: &str, expression: &str| {
+        asks(&rule(expression)).replace(
+            "name: asks",
+            &format!("name: asks, version: {version}, status: {status}"),
+        )
+    };
+    for yaml in [
+        asks(&rule("'jwt.sub != \"seven\"'")),
+        asks(&format!("match: ['jwt.sub == \"seven\"'], {}", rule("'false'"))),
+        asks(&format!("variables: {{who: jwt.sub}}, {}", rule("vars.who != \"seven\""))),
+        [experiment, &routed("1.1.0", "testing", "'false'"), &routed("1.0.0", "active", "'true'")].join("---\n"),
+        // A second policy that does not look changes nothing.
+        [asks(&rule("'jwt.sub != \"seven\"'")), asks(&rule("'true'")).replace("name: asks", "name: other")].join("---\n"),
+    ] {
+        assert_eq!(decided(&yaml, r#"{"sub":"seven"}"#), Ok(1), "{yaml}");
+        assert_eq!(decided(&yaml, r#"{"sub":"eight"}"#), Ok(0), "{yaml}");
+        assert!(decided(&yaml, "no JSON").is_err(), "{yaml}");
+    }
+    // Access rules have slots for roles in every program: those alone read nothing.
+    assert_eq!(decided(&asks(&rule("'false'")), "no JSON"), Ok(1));
+}
