@@ -35,6 +35,7 @@ pub use upload::Settings as UploadSettings;
 
 use counters::Counters;
 use event::Shape;
+use line::LineWriter;
 use mask::Masker;
 use sink::{Budget, Next, Sink};
 use spool::Spool;
@@ -180,7 +181,7 @@ impl Writer {
             file,
             queue,
             counters: self.counters.clone(),
-            shape: Shape::new(labels, settings.content),
+            writer: LineWriter::new(Shape::new(labels, settings.content)),
             masker: Masker::new(worker, &settings.mask, &settings.drop),
             reader: self.with.reader.clone(),
             known: None,

@@ -4,8 +4,7 @@
 //! Members stand in alphabetical order, as they come out of a value. Documents keep the text that they came with
 //! (the digits of numbers, the order of members); by way of a value they would read the same.
 
-use std::io::Write as _;
-use std::net::SocketAddr;
+mod usual;
 
 use ring::digest::{SHA256, digest};
 
@@ -14,72 +13,68 @@ use crate::decision_log::Record;
 use crate::sidecar::config::RecordContent;
 
 use super::document::{self, Refused};
-use super::event::{self, Shape, text};
+use super::event::{self, Shape};
 
-/// Appends the record's line without its end; on refusal a part of it, which the caller takes back.
-pub(super) fn write(
-    out: &mut Vec<u8>,
-    record: &Record<'_>,
-    shape: &Shape,
-    bundles: Option<&[u8]>,
-) -> Result<(), Refused> {
-    let full = shape.content == RecordContent::Full;
-    out.push(b'{');
-    if let Some(bundles) = bundles {
-        json::raw(out, "\"bundles\":");
-        out.extend_from_slice(bundles);
-        out.push(b',');
+use usual::Usual;
+
+/// Writes lines. What most of them share is kept as text.
+#[derive(Debug)]
+pub(super) struct LineWriter {
+    pub shape: Shape,
+    usual: Usual,
+}
+
+impl LineWriter {
+    pub(super) fn new(shape: Shape) -> Self {
+        Self {
+            shape,
+            usual: Usual::default(),
+        }
     }
-    if record.cut {
-        json::raw(out, "\"cut\":true,");
-    }
-    json::raw(out, "\"decision_id\":");
-    json::uuid(out, record.decision_id);
-    string(out, ",\"door\":", text(record.door));
-    if !record.error.is_empty() {
-        json::raw(out, ",\"error\":{\"code\":");
-        json::string(out, text(record.error));
+
+    /// Appends the record's line without its end; on refusal a part of it, which the caller takes back.
+    pub(super) fn write(
+        &mut self,
+        out: &mut Vec<u8>,
+        record: &Record<'_>,
+        bundles: Option<&[u8]>,
+    ) -> Result<(), Refused> {
+        let full = self.shape.content == RecordContent::Full;
+        let usual = self.usual.of(record, &self.shape, bundles);
+        out.extend_from_slice(&usual.head);
+        id(out, record.decision_id);
+        out.extend_from_slice(&usual.door);
+        if full {
+            document(out, ",\"input\":", record.input, record.sound)?;
+        } else if !record.input.is_empty() {
+            json::raw(out, ",\"input_sha256\":\"");
+            sha256(out, record.input);
+            out.push(b'"');
+        }
+        out.extend_from_slice(&usual.kind);
+        json::integer(out, record.nanos);
+        out.extend_from_slice(&usual.outcome);
+        request_id(out, record.request_id);
+        if let Some(peer) = record.peer {
+            out.extend_from_slice(&usual.address);
+            json::integer(out, peer.port());
+            out.push(b'"');
+        }
+        if full {
+            document(out, ",\"result\":", record.result, true)?;
+        }
+        out.extend_from_slice(&usual.revision);
+        let trace = event::trace(record.traceparent);
+        if let Some((_, span)) = trace {
+            string(out, ",\"span_id\":", span);
+        }
+        out.extend_from_slice(&usual.end);
+        if let Some((trace, _)) = trace {
+            string(out, ",\"trace_id\":", trace);
+        }
         out.push(b'}');
+        Ok(())
     }
-    if full {
-        document(out, ",\"input\":", record.input, record.sound)?;
-    } else if !record.input.is_empty() {
-        json::raw(out, ",\"input_sha256\":\"");
-        sha256(out, record.input);
-        out.push(b'"');
-    }
-    json::raw(out, ",\"kind\":\"");
-    json::raw(out, event::kind(record));
-    json::raw(out, "\",\"labels\":");
-    out.extend_from_slice(&shape.labels_text);
-    json::raw(out, ",\"metrics\":{\"timer_server_handler_ns\":");
-    json::integer(out, record.nanos);
-    json::raw(out, "},\"outcome\":\"");
-    json::raw(out, event::outcome(record));
-    out.push(b'"');
-    string(out, ",\"path\":", event::path(record));
-    string(out, ",\"request_id\":", text(record.request_id));
-    if let Some(peer) = record.peer {
-        json::raw(out, ",\"requested_by\":\"");
-        address(out, peer);
-        out.push(b'"');
-    }
-    if full {
-        document(out, ",\"result\":", record.result, true)?;
-    }
-    string(out, ",\"revision\":", text(record.revision));
-    let trace = event::trace(record.traceparent);
-    if let Some((_, span)) = trace {
-        string(out, ",\"span_id\":", span);
-    }
-    string(out, ",\"subject\":", text(record.subject));
-    json::raw(out, ",\"timestamp\":");
-    json::timestamp(out, record.at);
-    if let Some((trace, _)) = trace {
-        string(out, ",\"trace_id\":", trace);
-    }
-    out.push(b'}');
-    Ok(())
 }
 
 /// A member, unless the text is empty.
@@ -87,6 +82,25 @@ fn string(out: &mut Vec<u8>, name: &str, text: &str) {
     if !text.is_empty() {
         json::raw(out, name);
         json::string(out, text);
+    }
+}
+
+/// An id between quotes that stand there already.
+fn id(out: &mut Vec<u8>, id: uuid::Uuid) {
+    let mut room = uuid::Uuid::encode_buffer();
+    json::raw(out, id.hyphenated().encode_lower(&mut room));
+}
+
+fn request_id(out: &mut Vec<u8>, id: &[u8]) {
+    const NAME: &str = ",\"request_id\":";
+    // Nearly all are words of ASCII, which stand for themselves.
+    if !id.is_empty() && id.is_ascii() && json::plain(id) == id.len() {
+        json::raw(out, NAME);
+        out.push(b'"');
+        out.extend_from_slice(id);
+        out.push(b'"');
+    } else {
+        string(out, NAME, event::text(id));
     }
 }
 
@@ -111,27 +125,10 @@ fn sha256(out: &mut Vec<u8>, input: &[u8]) {
     out.extend_from_slice(&room);
 }
 
-fn address(out: &mut Vec<u8>, peer: SocketAddr) {
-    match peer {
-        SocketAddr::V4(peer) => {
-            for (index, octet) in peer.ip().octets().into_iter().enumerate() {
-                if index > 0 {
-                    out.push(b'.');
-                }
-                json::integer(out, octet);
-            }
-            out.push(b':');
-            json::integer(out, peer.port());
-        }
-        SocketAddr::V6(peer) => {
-            // Writing to memory does not fail.
-            let _ = write!(out, "{peer}");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use proptest::prelude::*;
     use serde_json::{Map, Value, json};
 
@@ -144,6 +141,16 @@ mod tests {
     fn shape(content: RecordContent) -> Shape {
         let labels = json!({"tenant": "acme", "id": "pod \"7\""});
         Shape::new(labels.as_object().unwrap().clone(), content)
+    }
+
+    /// By a writer that has written nothing before.
+    fn write(
+        out: &mut Vec<u8>,
+        record: &Record<'_>,
+        content: RecordContent,
+        bundles: Option<&[u8]>,
+    ) -> Result<(), Refused> {
+        LineWriter::new(shape(content)).write(out, record, bundles)
     }
 
     /// By way of a value.
@@ -227,10 +234,10 @@ mod tests {
                 input: &input,
                 result: &result,
             };
-            let shape = shape(if full { RecordContent::Full } else { RecordContent::Digest });
+            let content = if full { RecordContent::Full } else { RecordContent::Digest };
             let mut line = Vec::new();
-            let written = write(&mut line, &record, &shape, bundles.then_some(BUNDLES.as_bytes()));
-            let event = by_value(&record, &shape, bundles);
+            let written = write(&mut line, &record, content, bundles.then_some(BUNDLES.as_bytes()));
+            let event = by_value(&record, &shape(content), bundles);
             if written.is_ok() {
                 prop_assert!(!line.contains(&b'\n'));
                 prop_assert_eq!(&serde_json::from_slice::<Map<String, Value>>(&line).unwrap(), &event);
@@ -240,6 +247,39 @@ mod tests {
                 }
             }
             prop_assert!(full || written.is_ok());
+        }
+
+        #[test]
+        fn no_line_says_what_only_the_one_before_did(
+            choices in prop::collection::vec(any::<[bool; 10]>(), 2..20),
+            refused in any::<prop::sample::Index>(),
+        ) {
+            let mut writer = LineWriter::new(shape(RecordContent::Full));
+            let refused = refused.index(choices.len());
+            for (index, choice) in choices.into_iter().enumerate() {
+                let [kind, outcome, cut, peer, bundles, door, error, path, who, at] = choice;
+                let pick = |choice: bool, text: &'static str| if choice { text.as_bytes() } else { b"" };
+                let peers = ["127.0.0.1:1", "[fe80::7%3]:65535", "10.0.0.1:80", "[::1]:80"];
+                let record = Record {
+                    kind: u8::from(kind),
+                    outcome: u8::from(outcome),
+                    cut,
+                    peer: peer.then(|| peers[index % 4].parse().unwrap()),
+                    door: pick(door, "http"),
+                    error: pick(error, "invalid_json"),
+                    path: pick(path, "/v1/validate"),
+                    revision: pick(who, "7-0123456789ab"),
+                    subject: pick(path, "user-7"),
+                    at: Timestamp::from_unix_seconds(i64::from(at)),
+                    input: if index == refused { b"{" } else { b"{}" },
+                    ..Record::default()
+                };
+                let bundles = bundles.then_some(BUNDLES.as_bytes());
+                let (mut line, mut alone) = (Vec::new(), Vec::new());
+                let written = writer.write(&mut line, &record, bundles);
+                prop_assert_eq!(written, write(&mut alone, &record, RecordContent::Full, bundles));
+                prop_assert_eq!(line, alone);
+            }
         }
     }
 
@@ -253,7 +293,7 @@ mod tests {
             ..Record::default()
         };
         let mut line = Vec::new();
-        write(&mut line, &record, &shape(RecordContent::Full), None).unwrap();
+        write(&mut line, &record, RecordContent::Full, None).unwrap();
         let text = String::from_utf8(line).unwrap();
         assert!(text.contains("\"input\":{\"a\":[1,\"x\\n\"]},"), "{text}");
         for other in [
@@ -270,7 +310,7 @@ mod tests {
                 ..record
             },
         ] {
-            assert!(write(&mut Vec::new(), &other, &shape(RecordContent::Full), None).is_err());
+            assert!(write(&mut Vec::new(), &other, RecordContent::Full, None).is_err());
         }
     }
 }

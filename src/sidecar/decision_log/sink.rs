@@ -10,8 +10,8 @@ use crate::decision_log::{Batch, Consumer, Record};
 use crate::snapshot::{Current, Reader, Snapshot};
 
 use super::counters::Counters;
-use super::event::{self, Shape};
-use super::line;
+use super::event;
+use super::line::LineWriter;
 use super::mask::{Masker, Verdict};
 use super::upload::Queue;
 
@@ -23,7 +23,7 @@ pub(super) struct Sink {
     pub file: Option<Box<dyn Write + Send>>,
     pub queue: Option<Queue>,
     pub counters: Counters,
-    pub shape: Shape,
+    pub writer: LineWriter,
     pub masker: Masker,
     pub reader: Reader,
     pub known: Option<Known>,
@@ -119,12 +119,13 @@ impl Sink {
         if known.is_some_and(|it| !it.asks) {
             let start = lines.len();
             let bundles = decided.map(|it| it.bundles.as_slice());
-            if line::write(lines, record, &self.shape, bundles).is_ok() {
+            let written = self.writer.write(lines, record, bundles);
+            if written.is_ok() {
                 return true;
             }
             lines.truncate(start);
         }
-        let mut event = event::of(record, &self.shape);
+        let mut event = event::of(record, &self.writer.shape);
         if decided.is_some()
             && let Some(snapshot) = &current.snapshot
         {
