@@ -23,7 +23,7 @@ pub(super) struct Recent {
 
 struct Entry {
     hash: u64,
-    token: Box<str>,
+    token: Box<[u8]>,
     claims: Arc<Claims>,
 }
 
@@ -36,7 +36,7 @@ impl std::fmt::Debug for Entry {
 
 impl Recent {
     /// The claims of exactly this token.
-    pub(super) fn get(&self, token: &str) -> Option<&Arc<Claims>> {
+    pub(super) fn get(&self, token: &[u8]) -> Option<&Arc<Claims>> {
         if self.places.is_empty() {
             return None;
         }
@@ -45,7 +45,7 @@ impl Recent {
         (entry.hash == hash && *entry.token == *token).then_some(&entry.claims)
     }
 
-    pub(super) fn put(&mut self, token: &str, claims: &Arc<Claims>) {
+    pub(super) fn put(&mut self, token: &[u8], claims: &Arc<Claims>) {
         if token.len() > TOKEN_BYTES {
             return;
         }
@@ -92,24 +92,24 @@ mod tests {
     #[test]
     fn a_token_is_found_by_its_whole_text_until_it_is_forgotten() {
         let mut recent = Recent::default();
-        assert!(recent.get("a.b.c").is_none());
-        recent.put("a.b.c", &claims("one"));
-        assert_eq!(recent.get("a.b.c").unwrap().subject, "one");
-        assert!(recent.get("a.b.d").is_none());
+        assert!(recent.get(b"a.b.c").is_none());
+        recent.put(b"a.b.c", &claims("one"));
+        assert_eq!(recent.get(b"a.b.c").unwrap().subject, "one");
+        assert!(recent.get(b"a.b.d").is_none());
         recent.clear();
-        assert!(recent.get("a.b.c").is_none());
+        assert!(recent.get(b"a.b.c").is_none());
     }
 
     #[test]
     fn the_table_is_bounded() {
         let mut recent = Recent::default();
-        recent.put(&"x".repeat(TOKEN_BYTES + 1), &claims("long"));
+        recent.put(&[b'x'; TOKEN_BYTES + 1], &claims("long"));
         assert!(recent.places.is_empty());
         for index in 0..10 * PLACES {
-            recent.put(&format!("token-{index}"), &claims("many"));
+            recent.put(format!("token-{index}").as_bytes(), &claims("many"));
         }
         assert_eq!(recent.places.len(), PLACES);
         let last = format!("token-{}", 10 * PLACES - 1);
-        assert!(recent.get(&last).is_some());
+        assert!(recent.get(last.as_bytes()).is_some());
     }
 }

@@ -199,18 +199,18 @@ pub struct LocalVerifier {
 }
 
 impl LocalVerifier {
-    /// The claims of a token.
+    /// The claims of a token; a token that is no text is malformed.
     ///
     /// # Errors
     ///
     /// [`IdentityError`].
-    pub fn verify(&mut self, token: &str, now: Timestamp) -> Result<Arc<Claims>, IdentityError> {
+    pub fn verify(&mut self, token: &[u8], now: Timestamp) -> Result<Arc<Claims>, IdentityError> {
         let result = self.find(token, now);
         self.metrics.verified(&result);
         result
     }
 
-    fn find(&mut self, token: &str, now: Timestamp) -> Result<Arc<Claims>, IdentityError> {
+    fn find(&mut self, token: &[u8], now: Timestamp) -> Result<Arc<Claims>, IdentityError> {
         let state = self.current.load();
         if !Arc::ptr_eq(state, &self.seen) {
             self.seen = Arc::clone(state);
@@ -222,14 +222,16 @@ impl LocalVerifier {
             claims.check_time(now, state.skew)?;
             return Ok(Arc::clone(claims));
         }
-        let hash = hash(token);
+        let text = std::str::from_utf8(token);
+        let text = text.map_err(|_| IdentityError::Malformed("it is no text"))?;
+        let hash = hash(text);
         if let Some(claims) = self.verified.get(&hash) {
             self.metrics.hit();
             claims.check_time(now, state.skew)?;
             self.recent.put(token, claims);
             return Ok(Arc::clone(claims));
         }
-        let claims = state.verify(hash, token, now, &self.metrics)?;
+        let claims = state.verify(hash, text, now, &self.metrics)?;
         if self.verified.len() >= CACHED_TOKENS {
             self.verified.retain(|hash, _| survives(hash));
         }

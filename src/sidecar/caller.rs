@@ -118,7 +118,8 @@ impl Callers {
         else {
             return Ok(None);
         };
-        let token = bearer(authorization)?;
+        let token = std::str::from_utf8(bearer(authorization)?);
+        let token = token.map_err(|_| IdentityError::Malformed("it is no text"))?;
         let claims = match verifier.verify(token, now) {
             Err(error) if verifier.refreshed(&error).await => verifier.verify(token, now),
             result => result,
@@ -232,12 +233,12 @@ impl LocalCallers {
     }
 }
 
-fn bearer(authorization: &[u8]) -> Result<&str, CallerError> {
-    std::str::from_utf8(authorization)
-        .ok()
-        .and_then(|text| text.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim())
+fn bearer(authorization: &[u8]) -> Result<&[u8], CallerError> {
+    const SCHEME: &[u8] = b"bearer ";
+    authorization
+        .split_at_checked(SCHEME.len())
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME))
+        .map(|(_, token)| token.trim_ascii())
         .ok_or(CallerError::NoBearer)
 }
 
@@ -284,6 +285,13 @@ mod tests {
             assert_eq!(shared.code().as_str(), code, "{pairs:?}");
             assert_eq!(local.identify(credentials, now()).await, Err(shared));
         }
+        let no_text = Credentials {
+            authorization: Some(b"Bearer \xff"),
+            tenant: None,
+        };
+        let shared = callers.identify(no_text, now()).await.unwrap_err();
+        assert_eq!(shared.code(), ErrorCode::Unauthenticated);
+        assert_eq!(local.identify(no_text, now()).await, Err(shared));
         for name in ["authorization", "x-tenant-id"] {
             let headers = headers(&[(name, "a"), (name, "a")]);
             let error = Credentials::read(&headers).unwrap_err();

@@ -127,7 +127,7 @@ impl Asking {
         let (head, door) = (&self.head, &*self.door);
         // Nobody but the log and the spans asks for it.
         let shared = &self.handler.shared;
-        let wanted = shared.decision_log.is_some() || shared.spans.is_some();
+        let wanted = self.traced && (shared.decision_log.is_some() || shared.spans.is_some());
         let traceparent = wanted.then(|| head.headers.get("traceparent")).flatten();
         Ok(Call {
             handler: &self.handler,
@@ -248,6 +248,7 @@ impl Handler {
             route,
             now,
             request_id,
+            traced: asked.traced,
             head,
         };
         match (admitted, known) {

@@ -234,7 +234,7 @@ async fn the_first_token_waits_for_the_first_fetch_and_an_unknown_key_for_the_ne
     let verifier = server.verifier(HOUR, Duration::ZERO);
     let mut local = verifier.local();
     ask(&verifier, &token(&old, "old")).await.unwrap();
-    local.verify(&token(&old, "old"), NOW).unwrap();
+    local.verify(token(&old, "old").as_bytes(), NOW).unwrap();
     assert_eq!(server.fetches(), 1);
 
     server.answer(set_of(&[(&new, "new")]));
@@ -243,7 +243,10 @@ async fn the_first_token_waits_for_the_first_fetch_and_an_unknown_key_for_the_ne
 
     // What has left the set is not believed any more, remembered or not.
     let gone = Err(IdentityError::UnknownKey { issuer: 0 });
-    assert_eq!(local.verify(&token(&old, "old"), NOW).map(drop), gone);
+    assert_eq!(
+        local.verify(token(&old, "old").as_bytes(), NOW).map(drop),
+        gone
+    );
     assert_eq!(ask(&verifier, &token(&old, "old")).await, gone);
     // A key's name proves nothing.
     let forged = token(&forger, "new");

@@ -31,6 +31,8 @@ pub struct Asking {
     pub(super) route: Route,
     pub(super) now: Timestamp,
     pub(super) request_id: HeaderValue,
+    /// Whether there is a `traceparent`.
+    pub(super) traced: bool,
     pub(super) claims: Option<Arc<Claims>>,
     pub(super) wanted: Option<Wanted>,
 }

@@ -21,7 +21,8 @@ pub(super) struct Asked<'a> {
     pub tenant: Option<&'a [u8]>,
     /// The caller's, where it can be echoed.
     pub request_id: Option<&'a HeaderValue>,
-    pub traceparent: &'a [u8],
+    /// Whether the caller's trace goes on here.
+    pub traced: bool,
     min_revision: Option<&'a HeaderValue>,
     wait: u64,
     /// A header that may be there only once and is there twice.
@@ -50,7 +51,7 @@ impl<'a> Asked<'a> {
                     false
                 }
                 "traceparent" => {
-                    asked.traceparent = value.as_bytes();
+                    asked.traced = true;
                     false
                 }
                 "prefer" => {

@@ -221,11 +221,26 @@ fn claims_are_read_wherever_a_validation_can_look_at_them_and_nowhere_else() {
     };
     for yaml in [
         asks(&rule("'jwt.sub != \"seven\"'")),
-        asks(&format!("match: ['jwt.sub == \"seven\"'], {}", rule("'false'"))),
-        asks(&format!("variables: {{who: jwt.sub}}, {}", rule("vars.who != \"seven\""))),
-        [experiment, &routed("1.1.0", "testing", "'false'"), &routed("1.0.0", "active", "'true'")].join("---\n"),
+        asks(&format!(
+            "match: ['jwt.sub == \"seven\"'], {}",
+            rule("'false'")
+        )),
+        asks(&format!(
+            "variables: {{who: jwt.sub}}, {}",
+            rule("vars.who != \"seven\"")
+        )),
+        [
+            experiment,
+            &routed("1.1.0", "testing", "'false'"),
+            &routed("1.0.0", "active", "'true'"),
+        ]
+        .join("---\n"),
         // A second policy that does not look changes nothing.
-        [asks(&rule("'jwt.sub != \"seven\"'")), asks(&rule("'true'")).replace("name: asks", "name: other")].join("---\n"),
+        [
+            asks(&rule("'jwt.sub != \"seven\"'")),
+            asks(&rule("'true'")).replace("name: asks", "name: other"),
+        ]
+        .join("---\n"),
     ] {
         assert_eq!(decided(&yaml, r#"{"sub":"seven"}"#), Ok(1), "{yaml}");
         assert_eq!(decided(&yaml, r#"{"sub":"eight"}"#), Ok(0), "{yaml}");
