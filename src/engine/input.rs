@@ -75,6 +75,24 @@ impl Root {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Slot(pub u32);
 
+/// The name of a member that goes to a root of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct PartName {
+    name: names::ShortName,
+    root: Root,
+}
+
+impl PartName {
+    /// Members called as the root in expressions.
+    #[must_use]
+    pub const fn of(root: Root) -> Self {
+        Self {
+            name: names::ShortName::of(root.name()),
+            root,
+        }
+    }
+}
+
 /// What came under the name of a member that goes to a root of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {

@@ -1,6 +1,6 @@
 //! The trie of wanted paths. A slot is a node of it.
 
-use super::names::{Name, Names};
+use super::names::{Names, ShortName};
 use super::{Root, Slot};
 
 /// Which paths the program reads, and where each lands. Built while compiling, then frozen.
@@ -15,6 +15,8 @@ pub struct Layout {
 pub(super) struct Node {
     /// The whole value is read here, not only its presence or members.
     pub value: bool,
+    /// The whole value is read here, and no member of it by itself: most of what policies name.
+    pub is_kept_leaf: bool,
     children: Vec<(Box<str>, u32)>,
     names: Names,
 }
@@ -22,6 +24,7 @@ pub(super) struct Node {
 /// A slot that no layout has.
 static NOBODY: Node = Node {
     value: false,
+    is_kept_leaf: false,
     children: Vec::new(),
     names: Names::EMPTY,
 };
@@ -43,6 +46,7 @@ impl Layout {
         let slot = self.presence(root, path);
         if let Some(node) = self.nodes.get_mut(slot.0 as usize) {
             node.value = true;
+            node.is_kept_leaf = node.is_leaf();
         }
         slot
     }
@@ -75,6 +79,7 @@ impl Layout {
         if let Some(node) = self.nodes.get_mut(parent.0 as usize) {
             node.children.push((name.into(), index));
             node.names.add(name, index);
+            node.is_kept_leaf = false;
         }
         Slot(index)
     }
@@ -105,7 +110,7 @@ impl Layout {
 
     /// The slot of member `name` of the value at `parent`, where someone reads it.
     pub(super) fn find(&self, parent: Slot, name: &str) -> Option<Slot> {
-        self.node(parent).find(&Name::new(name.as_bytes()))
+        self.node(parent).find(name)
     }
 
     #[inline]
@@ -124,9 +129,14 @@ const fn bit(root: Root) -> u16 {
 
 impl Node {
     /// The slot of a member, where someone reads it.
-    #[inline]
-    pub fn find(&self, name: &Name<'_>) -> Option<Slot> {
+    pub fn find(&self, name: &str) -> Option<Slot> {
         self.names.find(name).map(Slot)
+    }
+
+    /// As [`Node::find`].
+    #[inline]
+    pub fn find_short(&self, name: ShortName) -> Option<Slot> {
+        self.names.find_short(name).map(Slot)
     }
 
     /// Whether no member of the value is read by itself.

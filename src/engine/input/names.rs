@@ -1,210 +1,163 @@
-//! Member names of one object, found by their first and last eight bytes.
+//! Member names of one object: short ones as two words that hold the name and its length, longer ones by hash.
 //!
 //! Filled from policies, looked up by requests: no request can make the table's keys collide.
 
-/// So many bytes hold a short name, the quote and the colon after it, and the byte after that.
-pub(super) const WINDOW: usize = 24;
+use crate::engine::table::Table;
 
-/// A member name as it is compared.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Name<'t> {
-    bytes: &'t [u8],
-    /// The first eight bytes; a shorter name is filled up with zeros.
+/// Longest name that fits into two words beside its length.
+pub(super) const SHORT: usize = 15;
+
+/// A name of at most [`SHORT`] bytes, filled up with zeros; the last byte is the length and one, so that no name is all
+/// zeros and none is another one with zeros behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ShortName {
     head: u64,
-    /// The last eight bytes; of a shorter name, zero.
     tail: u64,
 }
 
-impl<'t> Name<'t> {
-    pub fn new(bytes: &'t [u8]) -> Self {
-        if let (Some(head), Some(tail)) = (bytes.first_chunk(), bytes.last_chunk()) {
-            return Self {
-                bytes,
-                head: u64::from_le_bytes(*head),
-                tail: u64::from_le_bytes(*tail),
-            };
+impl ShortName {
+    /// The name in the first `length` bytes of `block`, which are at most [`SHORT`].
+    #[inline]
+    pub fn within(block: &[u8; SHORT + 1], length: usize) -> Option<Self> {
+        let (keep, mark) = MASKS.get(length)?;
+        let word = u128::from_le_bytes(*block) & keep | mark;
+        Some(Self {
+            head: word as u64,
+            tail: (word >> 64) as u64,
+        })
+    }
+
+    /// None where the name is longer.
+    pub fn new(name: &str) -> Option<Self> {
+        let mut block = [0; SHORT + 1];
+        block
+            .get_mut(..name.len())?
+            .copy_from_slice(name.as_bytes());
+        Self::within(&block, name.len())
+    }
+
+    /// A constant name.
+    pub const fn of(name: &'static str) -> Self {
+        let mut block = [0; SHORT + 1];
+        let (from, mut at) = (name.as_bytes(), 0);
+        while at < from.len() {
+            block[at] = from[at];
+            at += 1;
         }
-        let mut head = [0; 8];
-        for (to, from) in head.iter_mut().zip(bytes) {
-            *to = *from;
-        }
+        let word = u128::from_le_bytes(block) | MASKS[from.len()].1;
         Self {
-            bytes,
-            head: u64::from_le_bytes(head),
-            tail: 0,
-        }
-    }
-
-    /// The name at `start..end` of a text: short ones are cut out of the eight bytes that begin there.
-    #[inline]
-    pub fn within(text: &'t [u8], start: usize, end: usize) -> Self {
-        let bytes = text.get(start..end).unwrap_or_default();
-        let next = text.get(start..).and_then(|rest| rest.first_chunk::<8>());
-        match next {
-            Some(next) if bytes.len() < 8 => Self {
-                bytes,
-                head: u64::from_le_bytes(*next) & !(u64::MAX << (8 * bytes.len())),
-                tail: 0,
-            },
-            _ => Self::new(bytes),
-        }
-    }
-
-    /// The name in the first `length` bytes of `window`, of which it fills at most sixteen.
-    #[inline]
-    pub fn short(window: &'t [u8; WINDOW], length: usize) -> Self {
-        let first = u64::from_le_bytes(*window.first_chunk().unwrap_or(&[0; 8]));
-        let bytes = window.get(..length).unwrap_or_default();
-        match bytes.last_chunk() {
-            None => Self {
-                bytes,
-                head: first & !(u64::MAX << (8 * bytes.len() as u32)),
-                tail: 0,
-            },
-            Some(tail) => Self {
-                bytes,
-                head: first,
-                tail: u64::from_le_bytes(*tail),
-            },
+            head: word as u64,
+            tail: (word >> 64) as u64,
         }
     }
 
     #[inline]
-    pub fn is(&self, name: &str) -> bool {
-        self.bytes == name.as_bytes()
-    }
-
-    #[inline]
-    fn hash(&self) -> u64 {
+    const fn hash(self) -> u64 {
         /// The golden ratio, as Fibonacci hashing has it.
         const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
-        let mut hash =
-            (self.head ^ self.tail.rotate_left(29)).wrapping_add(self.bytes.len() as u64);
-        if self.bytes.len() > 16 {
-            let middle = self.bytes.get(8..self.bytes.len() - 8).unwrap_or_default();
-            for byte in middle {
-                hash = hash.rotate_left(7).wrapping_mul(MIX) ^ u64::from(*byte);
-            }
-        }
-        hash.wrapping_mul(MIX)
+        (self.head ^ self.tail.rotate_left(29)).wrapping_mul(MIX)
     }
 }
+
+/// By length: which bits are the name's, and the mark of the length.
+const MASKS: [(u128, u128); SHORT + 1] = {
+    let mut masks = [(0, 0); SHORT + 1];
+    let mut length = 0;
+    while length <= SHORT {
+        masks[length] = ((1 << (8 * length)) - 1, (length as u128 + 1) << (8 * SHORT));
+        length += 1;
+    }
+    masks
+};
 
 /// Names with a number each.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// A power of two, at most half of it taken; empty without any name.
+    /// A power of two, at most half of it taken; empty without any short name.
     places: Vec<Place>,
     /// Bits of a hash that are not used.
     shift: u32,
     count: usize,
+    long: Option<Box<Table<Box<str>, u32>>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Place {
-    head: u64,
-    tail: u64,
-    /// Bytes of the name; [`FREE`] where there is none.
-    length: u32,
+    name: ShortName,
     value: u32,
-    /// What neither end holds of a long name.
-    middle: Box<[u8]>,
 }
 
-const FREE: u32 = u32::MAX;
+impl Place {
+    /// No name is all zeros.
+    const FREE: Self = Self {
+        name: ShortName { head: 0, tail: 0 },
+        value: 0,
+    };
+
+    #[inline]
+    const fn is_free(&self) -> bool {
+        self.name.tail == 0
+    }
+}
 
 impl Names {
     pub const EMPTY: Self = Self {
         places: Vec::new(),
         shift: 0,
         count: 0,
+        long: None,
     };
 
     /// Adds a name that is not there yet.
     pub fn add(&mut self, name: &str, value: u32) {
+        let Some(name) = ShortName::new(name) else {
+            self.long.get_or_insert_default().insert(name.into(), value);
+            return;
+        };
         self.count += 1;
         if self.count * 2 > self.places.len() {
             let size = (self.count * 2).next_power_of_two().max(4);
-            let free = Place {
-                head: 0,
-                tail: 0,
-                length: FREE,
-                value: 0,
-                middle: Box::default(),
-            };
-            let old = std::mem::replace(&mut self.places, vec![free; size]);
+            let old = std::mem::replace(&mut self.places, vec![Place::FREE; size]);
             self.shift = 64 - size.trailing_zeros();
-            for place in old.into_iter().filter(|place| place.length != FREE) {
-                let hash = place.hash();
-                self.put(hash, place);
+            for place in old.into_iter().filter(|place| !place.is_free()) {
+                self.put(place);
             }
         }
-        let name = Name::new(name.as_bytes());
-        let length = name.bytes.len();
-        let place = Place {
-            head: name.head,
-            tail: name.tail,
-            length: length as u32,
-            value,
-            middle: name
-                .bytes
-                .get(8..length.saturating_sub(8))
-                .unwrap_or_default()
-                .into(),
-        };
-        self.put(name.hash(), place);
+        self.put(Place { name, value });
     }
 
-    fn put(&mut self, hash: u64, place: Place) {
+    fn put(&mut self, place: Place) {
         let mask = self.places.len() - 1;
-        let mut index = (hash >> self.shift) as usize;
-        while self.places[index & mask].length != FREE {
+        let mut index = (place.name.hash() >> self.shift) as usize;
+        while !self.places[index & mask].is_free() {
             index += 1;
         }
         self.places[index & mask] = place;
     }
 
     /// The number of a name.
+    pub fn find(&self, name: &str) -> Option<u32> {
+        match ShortName::new(name) {
+            Some(name) => self.find_short(name),
+            None => self.long.as_ref()?.get(name).copied(),
+        }
+    }
+
+    /// The number of a short name.
     #[inline]
-    pub fn find(&self, name: &Name<'_>) -> Option<u32> {
+    pub fn find_short(&self, name: ShortName) -> Option<u32> {
         let mask = self.places.len().wrapping_sub(1);
         let mut index = (name.hash() >> self.shift) as usize;
         loop {
             let place = self.places.get(index & mask)?;
-            if place.head == name.head && place.is(name) {
+            if place.name == name {
                 return Some(place.value);
             }
-            if place.length == FREE {
+            if place.is_free() {
                 return None;
             }
             index += 1;
         }
-    }
-}
-
-impl Place {
-    #[inline]
-    fn is(&self, name: &Name<'_>) -> bool {
-        let length = name.bytes.len();
-        self.tail == name.tail
-            && self.length as usize == length
-            && (length <= 16 || name.bytes.get(8..length - 8) == Some(&*self.middle))
-    }
-
-    fn hash(&self) -> u64 {
-        if self.length <= 16 {
-            let bytes = [0; 16];
-            let name = Name {
-                bytes: bytes.get(..self.length as usize).unwrap_or_default(),
-                head: self.head,
-                tail: self.tail,
-            };
-            return name.hash();
-        }
-        let mut bytes = self.head.to_le_bytes().to_vec();
-        bytes.extend_from_slice(&self.middle);
-        bytes.extend_from_slice(&self.tail.to_le_bytes());
-        Name::new(&bytes).hash()
     }
 }
 
@@ -216,6 +169,13 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_constant_name_is_the_name() {
+        for name in ["", "a", "subject", "fifteen_bytes__"] {
+            assert_eq!(Some(ShortName::of(name)), ShortName::new(name));
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -223,8 +183,7 @@ mod tests {
         fn names_are_found_as_a_map_finds_them(
             known in prop::collection::hash_set("[ab\u{0}é]{0,20}", 0..60),
             asked in prop::collection::vec("[ab\u{0}é]{0,20}", 0..60),
-            before in 0..10_usize,
-            after in 0..10_usize,
+            behind in any::<[u8; SHORT + 1]>(),
         ) {
             let mut names = Names::default();
             let mut map = HashMap::new();
@@ -234,14 +193,13 @@ mod tests {
             }
             for name in known.iter().chain(&asked) {
                 let expected = map.get(name).copied();
-                prop_assert_eq!(names.find(&Name::new(name.as_bytes())), expected);
-                let text = format!("{}{name}{}", "x".repeat(before), "y".repeat(after));
-                let within = Name::within(text.as_bytes(), before, before + name.len());
-                prop_assert_eq!(names.find(&within), expected);
-                let mut window = [b'z'; WINDOW];
-                if name.len() <= 16 {
-                    window[..name.len()].copy_from_slice(name.as_bytes());
-                    prop_assert_eq!(names.find(&Name::short(&window, name.len())), expected);
+                prop_assert_eq!(names.find(name), expected);
+                prop_assert_eq!(ShortName::new(name).is_some(), name.len() <= SHORT);
+                let mut block = behind;
+                if name.len() <= SHORT {
+                    block[..name.len()].copy_from_slice(name.as_bytes());
+                    let short = ShortName::within(&block, name.len()).unwrap();
+                    prop_assert_eq!(names.find_short(short), expected);
                 }
             }
         }

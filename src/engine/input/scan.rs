@@ -6,15 +6,18 @@ use bumpalo::collections::Vec as BumpVec;
 use crate::engine::program::DuplicateMembers;
 use crate::engine::value::Value;
 
-use super::block::{BLOCK, first_stop};
+use super::block::first_stop;
 use super::layout::Node;
-use super::names::{Name, WINDOW};
+use super::names::{SHORT, ShortName};
 use super::slots::{Entry, Slots};
 use super::text::{Refused, Text};
-use super::{InputError, Layout, Part, Root, Slot};
+use super::{InputError, Layout, Part, PartName, Slot};
 
 /// Objects with more members than this are checked for duplicates by sorting.
 const PAIRWISE: usize = 16;
+
+/// So many bytes hold a short name in its quotes, the colon, and the byte after that.
+const WINDOW: usize = SHORT + 4;
 
 pub(super) struct Scanner<'s, 'a> {
     text: Text<'a>,
@@ -62,7 +65,7 @@ impl<'s, 'a> Scanner<'s, 'a> {
     pub fn document_of<const N: usize>(
         mut self,
         slot: Slot,
-        roots: [(&'static str, Root); N],
+        roots: [PartName; N],
     ) -> Result<Option<[Part; N]>, InputError> {
         let start = self.text.skip_space(0);
         if self.text.peek(start) != b'{' {
@@ -110,11 +113,13 @@ impl<'s, 'a> Scanner<'s, 'a> {
             return Ok(self.leave(at + 1));
         }
         loop {
-            let (name, value) = match self.short_key(at) {
-                Some(key) => key,
-                None => self.key(at)?,
+            let (child, value) = if let Some((name, value)) = self.short_key(at) {
+                (node.find_short(name), value)
+            } else {
+                let (name, value) = self.key(at)?;
+                (node.find(name), value)
             };
-            let end = match node.find(&name) {
+            let end = match child {
                 None => self.skip(value)?,
                 Some(child) => self.member(child, at, value)?,
             };
@@ -129,16 +134,13 @@ impl<'s, 'a> Scanner<'s, 'a> {
     /// The value of a member that is read.
     #[inline]
     fn member(&mut self, slot: Slot, at: usize, value: usize) -> Place {
-        let node = self.layout.node(slot);
-        if node.value
-            && node.is_leaf()
+        if self.layout.node(slot).is_kept_leaf
             && let Some(place) = self.slots.place(slot)
         {
             if !matches!(place.get(), Entry::Absent) {
                 self.again(slot, at)?;
             }
-            if self.text.peek(value) == b'"' {
-                let (text, end) = self.text.string(value, self.arena)?;
+            if let Some((text, end)) = self.text.plain_string(value) {
                 place.set(Entry::Value(Value::String(text)));
                 return Ok(end);
             }
@@ -155,7 +157,7 @@ impl<'s, 'a> Scanner<'s, 'a> {
         &mut self,
         slot: Slot,
         start: usize,
-        roots: &[(&'static str, Root)],
+        roots: &[PartName],
         parts: &mut [Part],
     ) -> Place {
         let node = self.layout.node(slot);
@@ -169,18 +171,22 @@ impl<'s, 'a> Scanner<'s, 'a> {
             return Ok(self.leave(at + 1));
         }
         loop {
-            let (name, value) = self.key(at)?;
-            let child = node.find(&name).filter(|_| !node.value);
-            let root = roots.iter().position(|(root, _)| name.is(root));
+            let (name, child, value) = if let Some((name, value)) = self.short_key(at) {
+                (Some(name), node.find_short(name), value)
+            } else {
+                let (name, value) = self.key(at)?;
+                (ShortName::new(name), node.find(name), value)
+            };
+            let root = roots.iter().position(|root| Some(root.name) == name);
             let mut end = None;
-            if let Some(child) = child {
+            if let Some(child) = child.filter(|_| !node.value) {
                 self.again(child, at)?;
                 end = Some(self.value_at(child, value)?);
             }
-            if let Some((part, (_, root))) =
+            if let Some((part, root)) =
                 root.and_then(|index| parts.get_mut(index).zip(roots.get(index)))
             {
-                let slot = Layout::root(*root);
+                let slot = Layout::root(root.root);
                 self.again(slot, at)?;
                 *part = Part::beginning_with(self.text.peek(value));
                 end = Some(self.value_at(slot, value)?);
@@ -209,39 +215,38 @@ impl<'s, 'a> Scanner<'s, 'a> {
         Ok(())
     }
 
-    /// As [`Scanner::key`], of a name without escapes, of at most fifteen bytes, with the colon right after it: nearly all.
+    /// As [`Scanner::key`], of a short name without escapes with the colon right after it: nearly all.
     #[inline]
-    fn short_key(&self, at: usize) -> Option<(Name<'a>, usize)> {
-        let window: &'a [u8; WINDOW] = self.text.bytes.get(at + 1..)?.first_chunk()?;
-        let length = first_stop(window.first_chunk()?);
-        // Behind a stop in the first sixteen bytes lie eight more.
-        let [quote, colon, next, ..] = window.get(length..)? else {
+    fn short_key(&self, at: usize) -> Option<(ShortName, usize)> {
+        let window: &[u8; WINDOW] = self.text.bytes.get(at..)?.first_chunk()?;
+        let [open, rest @ ..] = window;
+        let block = rest.first_chunk()?;
+        let length = first_stop(block);
+        // Behind a stop in the first sixteen bytes lie two more.
+        let [quote, colon, next, ..] = rest.get(length..)? else {
             return None;
         };
-        if self.text.peek(at) != b'"' || *quote != b'"' || *colon != b':' || length == BLOCK {
+        if [*open, *quote, *colon] != *b"\"\":" {
             return None;
         }
+        let name = ShortName::within(block, length)?;
         let value = at + length + 3;
         let value = if *next > b' ' {
             value
         } else {
             self.text.skip_space(value)
         };
-        Some((Name::short(window, length), value))
+        Some((name, value))
     }
 
     /// A member's name, and the place of its value.
-    fn key(&self, at: usize) -> Result<(Name<'a>, usize), Refused> {
+    #[inline(never)]
+    fn key(&self, at: usize) -> Result<(&'a str, usize), Refused> {
         if self.text.peek(at) != b'"' {
             return Err(self.text.refuse("expected a member name", at));
         }
-        let end = self.text.plain(at + 1)?;
-        if self.text.peek(end) == b'"' {
-            let name = Name::within(self.text.bytes, at + 1, end);
-            return Ok((name, self.text.colon(end + 1)?));
-        }
-        let (name, end) = self.text.unescaped(at + 1, end, self.arena)?;
-        Ok((Name::new(name.as_bytes()), self.text.colon(end)?))
+        let (name, end) = self.text.string(at, self.arena)?;
+        Ok((name, self.text.colon(end)?))
     }
 
     /// After an opening bracket: the place of the first element or of the closing bracket.
@@ -284,7 +289,10 @@ impl<'s, 'a> Scanner<'s, 'a> {
             at += 1;
         }
         while more {
-            let (item, end) = self.value(at)?;
+            let (item, end) = match self.text.plain_string(at) {
+                Some((text, end)) => (Value::String(text), end),
+                None => self.value(at)?,
+            };
             self.items.push(item);
             (more, at) = self.text.next(end, b']')?;
         }
@@ -346,7 +354,15 @@ impl<'s, 'a> Scanner<'s, 'a> {
     }
 
     /// A value nobody reads: only its syntax is checked.
+    #[inline]
     fn skip(&mut self, at: usize) -> Place {
+        match self.text.plain_end(at) {
+            Some(end) => Ok(end),
+            None => self.skip_other(at),
+        }
+    }
+
+    fn skip_other(&mut self, at: usize) -> Place {
         match self.text.peek(at) {
             b'"' => self.text.skip_string(at),
             open @ (b'{' | b'[') => self.skip_container(at, open),

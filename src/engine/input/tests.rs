@@ -247,7 +247,7 @@ fn duplicates_of_what_is_read_are_refused() {
 /// Members at roots of their own are what filling those roots from their texts gives, whatever of `input` is read.
 #[test]
 fn parts_are_read_in_the_same_pass() {
-    const PARTS: [(&str, Root); 2] = [("subject", Root::Subject), ("context", Root::Context)];
+    const PARTS: [PartName; 2] = [PartName::of(Root::Subject), PartName::of(Root::Context)];
     let refuse = DuplicateMembers::Refuse;
     for inputs in [&[][..], &["subject"], &["other"], &["subject", "x"], &[""]] {
         let mut layout = Layout::default();

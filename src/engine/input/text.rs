@@ -108,8 +108,47 @@ impl<'a> Text<'a> {
         self.whole.get(from..to).unwrap_or_default()
     }
 
-    /// The first quote or backslash at or after `at`, which lies within a string.
+    /// The place after a string without escapes that begins at `at`; None where there is no such, and where it ends in the
+    /// last bytes of the text.
     #[inline]
+    pub fn plain_end(&self, at: usize) -> Option<usize> {
+        if self.peek(at) != b'"' {
+            return None;
+        }
+        let mut end = at + 1;
+        loop {
+            let block: &[u8; BLOCK] = self.bytes.get(end..)?.first_chunk()?;
+            let stop = first_stop(block);
+            match block.get(stop) {
+                Some(b'"') => return Some(end + stop + 1),
+                Some(_) => return None,
+                None => end += BLOCK,
+            }
+        }
+    }
+
+    /// As [`Text::plain_end`], with the string's text.
+    #[inline]
+    pub fn plain_string(&self, at: usize) -> Option<(&'a str, usize)> {
+        let end = self.plain_end(at)?;
+        Some((self.between(at + 1, end - 1), end))
+    }
+
+    /// As [`Text::slice`], of what lies between two quotes.
+    #[inline]
+    #[expect(
+        unsafe_code,
+        reason = "both ends are known; `mutated_bodies_are_read_as_serde_json_reads_them` reads characters of all lengths"
+    )]
+    fn between(&self, from: usize, to: usize) -> &'a str {
+        debug_assert!(self.whole.is_char_boundary(from) && self.whole.is_char_boundary(to));
+        let bytes = self.bytes.get(from..to).unwrap_or_default();
+        // SAFETY: `bytes` is a part of `whole`, which is UTF-8, from behind one quote to before another. A quote is a
+        // character by itself, so that the part holds whole characters.
+        unsafe { std::str::from_utf8_unchecked(bytes) }
+    }
+
+    /// The first quote or backslash at or after `at`, which lies within a string.
     pub fn plain(&self, mut at: usize) -> Result<usize, Refused> {
         loop {
             let rest = self.bytes.get(at..).unwrap_or_default();
@@ -127,10 +166,11 @@ impl<'a> Text<'a> {
     /// As [`Text::plain`], where less than a block is left.
     fn last_plain(&self, at: usize) -> Result<usize, Refused> {
         let rest = self.bytes.get(at..).unwrap_or_default();
-        let stop = rest
-            .iter()
-            .position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
-        self.ends_plain(at + stop.unwrap_or(rest.len()))
+        let mut block = [0; BLOCK];
+        if let Some(start) = block.get_mut(..rest.len()) {
+            start.copy_from_slice(rest);
+        }
+        self.ends_plain(at + first_stop(&block))
     }
 
     #[inline]
@@ -142,7 +182,6 @@ impl<'a> Text<'a> {
     }
 
     /// A string that begins at `at`: borrowed from the text where it has no escapes, else unescaped into the arena.
-    #[inline]
     pub fn string(&self, at: usize, arena: &'a Bump) -> Result<(&'a str, usize), Refused> {
         let start = at + 1;
         let end = self.plain(start)?;
@@ -172,7 +211,6 @@ impl<'a> Text<'a> {
     }
 
     /// The place after a string that nobody reads and that begins at `at`.
-    #[inline]
     pub fn skip_string(&self, at: usize) -> Result<usize, Refused> {
         let mut at = self.plain(at + 1)?;
         while self.peek(at) != b'"' {

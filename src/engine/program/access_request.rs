@@ -4,7 +4,7 @@ use bumpalo::collections::String as BumpString;
 use bumpalo::collections::Vec as BumpVec;
 
 use crate::engine::Value;
-use crate::engine::input::{Layout, Part, Root, Slot};
+use crate::engine::input::{Layout, Part, PartName, Root, Slot};
 use crate::engine::value::quote_json;
 
 use super::members::{is_object, members};
@@ -134,14 +134,14 @@ impl<'a> Run<'a> {
     }
 
     fn document(&self, body: &'a [u8]) -> Result<(), EvaluateError> {
-        let parts = [
-            ("subject", Root::Subject),
-            ("action", Root::Action),
-            ("resource", Root::Resource),
-            ("context", Root::Context),
+        const PARTS: [PartName; 4] = [
+            PartName::of(Root::Subject),
+            PartName::of(Root::Action),
+            PartName::of(Root::Resource),
+            PartName::of(Root::Context),
         ];
         let [subject, action, resource, context] = self
-            .fill_parts(Root::Input, parts, body)?
+            .fill_parts(Root::Input, PARTS, body)?
             .ok_or_else(|| invalid("", "must be an object"))?;
         for (part, pointer) in [
             (subject, "/subject"),

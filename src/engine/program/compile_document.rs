@@ -63,12 +63,12 @@ impl Build {
         let program = &mut self.program.validations;
         program.policies += u32::from(active);
         program.read_claims |= self.program.layout.is_asked(Root::Jwt);
-        program.add(ValidationProgram {
-            version,
-            severity: policy.severity,
+        program.add(ValidationProgram::new(
+            (version, gate),
+            policy.severity,
             matches,
-            checks: Checks::Rules(rules),
-        });
+            Checks::Rules(rules),
+        ));
         self.tests(document, version);
     }
 
@@ -116,12 +116,12 @@ impl Build {
             validations.service_slots(|| ServiceSlots::new(layout));
             validations.policies += u32::from(active);
             match Service::new(policy) {
-                Ok(service) => self.program.validations.add(ValidationProgram {
-                    version,
-                    severity: policy.severity,
-                    matches: Vec::new(),
-                    checks: Checks::Service(Box::new(service)),
-                }),
+                Ok(service) => self.program.validations.add(ValidationProgram::new(
+                    (version, gate),
+                    policy.severity,
+                    Vec::new(),
+                    Checks::Service(Box::new(service)),
+                )),
                 Err(message) => self.error(&policy.place, message),
             }
         }

@@ -7,7 +7,7 @@ use bumpalo::collections::Vec as BumpVec;
 
 use crate::engine::Value;
 use crate::engine::expression::{Failure, Frame};
-use crate::engine::input::{Part, Root, Slots};
+use crate::engine::input::{Part, PartName, Root, Slots};
 use crate::engine::value::write_text;
 use crate::model::{Consideration, EvaluationIssue};
 
@@ -113,7 +113,7 @@ impl<'a> Run<'a> {
     pub fn fill_parts<const N: usize>(
         &self,
         root: Root,
-        parts: [(&'static str, Root); N],
+        parts: [PartName; N],
         text: &'a [u8],
     ) -> Result<Option<[Part; N]>, EvaluateError> {
         let (depth, duplicates) = (self.context.limits.input_depth, self.context.duplicates);
@@ -146,6 +146,7 @@ impl<'a> Run<'a> {
         }
     }
 
+    #[cold]
     fn exhausted(&self) -> EvaluateError {
         EvaluateError::BudgetExceeded {
             steps: self.context.limits.steps,
@@ -153,6 +154,7 @@ impl<'a> Run<'a> {
     }
 
     /// Spends `steps` on work that is no expression.
+    #[inline]
     pub fn spend(&self, steps: usize) -> Result<(), EvaluateError> {
         let left = self.frame.steps.get().checked_sub(steps as u64);
         self.frame.steps.set(left.unwrap_or(0));

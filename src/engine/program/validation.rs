@@ -8,8 +8,8 @@ use crate::model::{Severity, Validation, Violation};
 
 use super::index::Index;
 use super::run::{Outcome, Run};
-use super::service::{Service, ServiceSlots};
-use super::version::{Condition, Version, VersionId};
+use super::service::{Findings, Service, ServiceSlots};
+use super::version::{Condition, Gate, Version, VersionId};
 use super::{EvaluateError, Program};
 
 /// Roots that expressions of a ValidationPolicy may name.
@@ -37,6 +37,25 @@ pub(super) struct ValidationProgram {
     pub severity: Severity,
     pub matches: Vec<Condition>,
     pub checks: Checks,
+    /// It is the only version of its policy that can decide, and it concerns every request.
+    always: bool,
+}
+
+impl ValidationProgram {
+    pub fn new(
+        (version, gate): (VersionId, Gate),
+        severity: Severity,
+        matches: Vec<Condition>,
+        checks: Checks,
+    ) -> Self {
+        Self {
+            version,
+            severity,
+            always: gate == Gate::Always && matches.is_empty(),
+            matches,
+            checks,
+        }
+    }
 }
 
 /// What a policy checks.
@@ -131,6 +150,14 @@ impl<'a> Run<'a> {
         program: &'a ValidationProgram,
         violations: &mut Violations<'a>,
     ) -> Result<bool, EvaluateError> {
+        if let Checks::Service(service) = &program.checks
+            && program.always
+            && !self.context.explain
+            && self.only.is_none()
+        {
+            // Nothing to ask beforehand.
+            return self.service(program, service, violations);
+        }
         if !self.decides(program.version)? {
             return Ok(false);
         }
@@ -145,7 +172,7 @@ impl<'a> Run<'a> {
                     }
                 }
                 Checks::Service(service) => {
-                    self.service(policy, program.severity, service, violations)?;
+                    self.service(program, service, violations)?;
                 }
             }
         }
@@ -221,23 +248,36 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// True where something was found.
+    #[inline]
     fn service(
         &mut self,
-        policy: &'a Version,
-        severity: Severity,
+        program: &'a ValidationProgram,
         service: &'a Service,
         violations: &mut Violations<'a>,
-    ) -> Result<(), EvaluateError> {
+    ) -> Result<bool, EvaluateError> {
         let Some(slots) = &self.program.validations.service_slots else {
-            return Ok(());
+            return Ok(false);
         };
-        let mut findings = BumpVec::new_in(self.arena);
-        service.check(self, slots, &mut findings)?;
+        // Most services comply, and that is told without making anything.
+        if service.complies(self, slots)? {
+            return Ok(false);
+        }
+        self.findings(program, service.findings(self, slots), violations);
+        Ok(true)
+    }
+
+    fn findings(
+        &mut self,
+        program: &ValidationProgram,
+        findings: Findings<'a>,
+        violations: &mut Violations<'a>,
+    ) {
+        let policy = self.version(program.version);
         for finding in findings {
             self.consider_text(policy, finding.field, true, (finding.message, "false"));
-            violations.push(violation(policy, severity, finding));
+            violations.push(violation(policy, program.severity, finding));
         }
-        Ok(())
     }
 }
 

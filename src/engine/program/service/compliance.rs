@@ -8,7 +8,7 @@ use crate::engine::program::validation::Finding;
 use crate::policy::Compliance;
 
 use super::slots::{Field, Service, WrongType};
-use super::{Findings, folded, is_folded, known_level, level_rank, metadata};
+use super::{Sink, Stop, folded, is_folded, known_level, level_rank, metadata};
 
 /// A compiled rule.
 #[derive(Debug)]
@@ -77,11 +77,11 @@ impl ComplianceCheck {
         })
     }
 
-    pub fn check<'a>(
+    pub fn check<'a, S: Sink<'a>>(
         &'a self,
         service: &Service<'_, 'a>,
-        findings: &mut Findings<'a>,
-    ) -> Result<(), WrongType> {
+        findings: &mut S,
+    ) -> Result<(), Stop> {
         let level = service.text(&service.slots.level)?;
         let rank = level_rank(level);
         if rank < self.applies_from {
@@ -89,13 +89,13 @@ impl ComplianceCheck {
         }
         self.certifications(service, findings)?;
         if rank < self.minimum {
-            findings.push(Finding {
+            findings.add(|| Finding {
                 field: service.slots.level.name,
                 message: "Service compliance level is too low",
                 remediation: &self.minimum_remediation,
                 actual: Some(level),
                 expected: Some(&self.minimum_expected),
-            });
+            })?;
         }
         let gdpr = (
             "Service must be GDPR compliant",
@@ -108,22 +108,22 @@ impl ComplianceCheck {
         flag(self.gdpr, service, &service.slots.gdpr, gdpr, findings)?;
         flag(self.hipaa, service, &service.slots.hipaa, hipaa, findings)?;
         if self.soc2 && !has(service, "soc2")? {
-            findings.push(Finding {
+            findings.add(|| Finding {
                 field: service.slots.certifications.name,
                 message: "Service must be SOC2 compliant",
                 remediation: "Obtain and add the SOC2 certification",
-                actual: Some(joined(service)?),
+                actual: joined(service).ok(),
                 expected: Some("SOC2"),
-            });
+            })?;
         }
         Ok(())
     }
 
-    fn certifications<'a>(
+    fn certifications<'a, S: Sink<'a>>(
         &'a self,
         service: &Service<'_, 'a>,
-        findings: &mut Findings<'a>,
-    ) -> Result<(), WrongType> {
+        findings: &mut S,
+    ) -> Result<(), Stop> {
         let field = service.slots.certifications.name;
         if let Some(any) = &self.any {
             for certification in &self.certifications {
@@ -131,24 +131,24 @@ impl ComplianceCheck {
                     return Ok(());
                 }
             }
-            findings.push(Finding {
+            findings.add(|| Finding {
                 field,
                 message: &any.message,
                 remediation: &any.remediation,
-                actual: Some(joined(service)?),
+                actual: joined(service).ok(),
                 expected: Some(&any.names),
-            });
+            })?;
             return Ok(());
         }
         for certification in &self.certifications {
             if !has(service, &certification.folded)? {
-                findings.push(Finding {
+                findings.add(|| Finding {
                     field,
                     message: &certification.message,
                     remediation: &certification.remediation,
-                    actual: Some(joined(service)?),
+                    actual: joined(service).ok(),
                     expected: Some(&certification.name),
-                });
+                })?;
             }
         }
         Ok(())
@@ -177,21 +177,21 @@ impl Alternatives {
     }
 }
 
-fn flag<'a>(
+fn flag<'a, S: Sink<'a>>(
     required: bool,
     service: &Service<'_, 'a>,
     field: &Field,
     (message, remediation): (&'static str, &'static str),
-    findings: &mut Findings<'a>,
-) -> Result<(), WrongType> {
+    findings: &mut S,
+) -> Result<(), Stop> {
     if required && !service.flag(field)? {
-        findings.push(Finding {
+        findings.add(|| Finding {
             field: field.name,
             message,
             remediation,
             actual: Some("false"),
             expected: Some("true"),
-        });
+        })?;
     }
     Ok(())
 }

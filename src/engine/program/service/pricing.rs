@@ -8,8 +8,8 @@ use crate::engine::program::run::written;
 use crate::engine::program::validation::Finding;
 use crate::policy::Pricing;
 
-use super::slots::{Service, WrongType};
-use super::{Findings, folded, trimmed};
+use super::slots::Service;
+use super::{Sink, Stop, folded, trimmed};
 
 /// A compiled rule.
 #[derive(Debug)]
@@ -59,24 +59,24 @@ impl PricingCheck {
         }
     }
 
-    pub fn check<'a>(
+    pub fn check<'a, S: Sink<'a>>(
         &'a self,
         service: &Service<'_, 'a>,
-        findings: &mut Findings<'a>,
-    ) -> Result<(), WrongType> {
+        findings: &mut S,
+    ) -> Result<(), Stop> {
         let slots = service.slots;
         let arena = service.arena();
         let support = service.text(&slots.support_level)?;
         if self.minimum_sla > 0.0 && trimmed(support).eq_ignore_ascii_case("enterprise") {
             let availability = service.number(&slots.availability)?;
             if availability.is_nan() || availability < self.minimum_sla {
-                findings.push(Finding {
+                findings.add(|| Finding {
                     field: slots.availability.name,
                     message: &self.sla_message,
                     remediation: &self.sla_remediation,
                     actual: Some(written(arena, format_args!("{availability:.1}%"))),
                     expected: Some(&self.sla_expected),
-                });
+                })?;
             }
         }
         if !self.free_tier && self.per_token.rate <= 0.0 && self.per_request.rate <= 0.0 {
@@ -84,13 +84,13 @@ impl PricingCheck {
         }
         let tiers = service.objects(&slots.rates)?;
         if self.free_tier && !tiers.iter().any(is_free) {
-            findings.push(Finding {
+            findings.add(|| Finding {
                 field: slots.rates.name,
                 message: "Service must offer a free tier",
                 remediation: "Add a free tier to the pricing",
                 actual: Some("no free tier"),
                 expected: Some("at least one free tier"),
-            });
+            })?;
         }
         for maximum in [&self.per_token, &self.per_request] {
             for tier in tiers.iter().filter(|_| maximum.rate > 0.0) {
@@ -102,12 +102,12 @@ impl PricingCheck {
 }
 
 impl Maximum {
-    fn check<'a>(
+    fn check<'a, S: Sink<'a>>(
         &'a self,
         service: &Service<'_, 'a>,
         tier: &Value<'a>,
-        findings: &mut Findings<'a>,
-    ) -> Result<(), WrongType> {
+        findings: &mut S,
+    ) -> Result<(), Stop> {
         let wrong = || {
             service
                 .slots
@@ -126,13 +126,13 @@ impl Maximum {
         };
         // A rounding error of the division is no violation.
         if rate / units > self.rate * (1.0 + 1e-12) || rate.is_nan() {
-            findings.push(Finding {
+            findings.add(|| Finding {
                 field: service.slots.rates.name,
                 message: &self.message,
                 remediation: "Lower the rate",
                 actual: Some(written(service.arena(), format_args!("{rate} per {unit}"))),
                 expected: Some(&self.expected),
-            });
+            })?;
         }
         Ok(())
     }

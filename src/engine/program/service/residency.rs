@@ -4,8 +4,8 @@ use crate::engine::program::run::written;
 use crate::engine::program::validation::Finding;
 use crate::policy::DataResidency;
 
-use super::slots::{Service, WrongType};
-use super::{Findings, FoldedSet};
+use super::slots::Service;
+use super::{FoldedSet, Sink, Stop};
 
 /// A compiled rule.
 #[derive(Debug)]
@@ -40,38 +40,38 @@ impl ResidencyCheck {
         }
     }
 
-    pub fn check<'a>(
+    pub fn check<'a, S: Sink<'a>>(
         &'a self,
         service: &Service<'_, 'a>,
-        findings: &mut Findings<'a>,
-    ) -> Result<(), WrongType> {
+        findings: &mut S,
+    ) -> Result<(), Stop> {
         let field = service.slots.data_residency.name;
         let locations = service.texts(&service.slots.data_residency)?;
-        let count = locations.clone().count();
+        let count = locations.len();
         if self.require_specification && count == 0 {
-            findings.push(Finding {
+            findings.add(|| Finding {
                 field,
                 message: "Service must specify at least one data residency location",
                 remediation: "Add data residency information to the service's compliance section",
                 actual: Some("none"),
                 expected: Some("at least one location"),
-            });
+            })?;
             return Ok(());
         }
         if count < self.minimum {
-            findings.push(Finding {
+            findings.add(|| Finding {
                 field,
                 message: &self.minimum_message,
                 remediation: &self.minimum_remediation,
                 actual: Some(written(service.arena(), format_args!("{count}"))),
                 expected: Some(&self.minimum_expected),
-            });
+            })?;
             return Ok(());
         }
         let arena = service.arena();
         for location in locations.clone() {
             if self.blocked.contains(location, arena) {
-                findings.push(Finding {
+                findings.add(|| Finding {
                     field,
                     message: written(
                         arena,
@@ -80,12 +80,15 @@ impl ResidencyCheck {
                     remediation: "Remove the restricted country from the data residency locations",
                     actual: Some(location),
                     expected: Some("not in blocked list"),
-                });
+                })?;
             }
         }
+        if self.allowed.is_empty() {
+            return Ok(());
+        }
         for location in locations {
-            if !self.allowed.is_empty() && !self.allowed.contains(location, arena) {
-                findings.push(Finding {
+            if !self.allowed.contains(location, arena) {
+                findings.add(|| Finding {
                     field,
                     message: written(
                         arena,
@@ -94,7 +97,7 @@ impl ResidencyCheck {
                     remediation: "Use only allowed data residency locations",
                     actual: Some(location),
                     expected: Some("in allowed list"),
-                });
+                })?;
             }
         }
         Ok(())

@@ -5,8 +5,8 @@ use crate::engine::program::run::written;
 use crate::engine::program::validation::Finding;
 use crate::policy::Security;
 
-use super::slots::{Field, Service, WrongType};
-use super::{Findings, FoldedSet, trimmed};
+use super::slots::{Field, Service};
+use super::{FoldedSet, Sink, Stop, starts_with_folded, trimmed};
 
 /// A compiled rule.
 #[derive(Debug)]
@@ -38,40 +38,36 @@ impl SecurityCheck {
         }
     }
 
-    pub fn check<'a>(
+    pub fn check<'a, S: Sink<'a>>(
         &'a self,
         service: &Service<'_, 'a>,
-        findings: &mut Findings<'a>,
-    ) -> Result<(), WrongType> {
+        findings: &mut S,
+    ) -> Result<(), Stop> {
         let slots = service.slots;
         let url = service.text(&slots.url)?;
-        let https = "https://";
-        let secure = trimmed(url)
-            .get(..https.len())
-            .is_some_and(|prefix| prefix.eq_ignore_ascii_case(https));
-        if self.https && !secure {
-            findings.push(Finding {
+        if self.https && !starts_with_folded(url, *b"https://") {
+            findings.add(|| Finding {
                 field: slots.url.name,
                 message: "Service endpoint must use HTTPS",
                 remediation: "Update endpoint URL to use HTTPS",
                 actual: Some(url),
                 expected: Some("https://..."),
-            });
+            })?;
         }
         let authentication = service.text(&slots.authentication)?;
         let given = !trimmed(authentication).is_empty();
         if self.authentication && !given {
-            findings.push(Finding {
+            findings.add(|| Finding {
                 field: slots.authentication.name,
                 message: "Service must specify an authentication type",
                 remediation: "Specify an authentication type for the endpoint",
                 actual: Some("none"),
                 expected: Some("an authentication type (api-key, oauth2, jwt)"),
-            });
+            })?;
         }
         let arena = service.arena();
         if given && !self.allowed.is_empty() && !self.allowed.contains(authentication, arena) {
-            findings.push(Finding {
+            findings.add(|| Finding {
                 field: slots.authentication.name,
                 message: written(
                     arena,
@@ -80,17 +76,17 @@ impl SecurityCheck {
                 remediation: "Use one of the allowed authentication types",
                 actual: Some(authentication),
                 expected: Some("one of allowed types"),
-            });
+            })?;
         }
         self.facts(service, findings)
     }
 
     /// What no service request can show by itself: evaluated only where its `metadata` says something about it.
-    fn facts<'a>(
+    fn facts<'a, S: Sink<'a>>(
         &'a self,
         service: &Service<'_, 'a>,
-        findings: &mut Findings<'a>,
-    ) -> Result<(), WrongType> {
+        findings: &mut S,
+    ) -> Result<(), Stop> {
         let slots = service.slots;
         let at_rest = ("Service must encrypt data at rest", "Encrypt data at rest");
         let in_transit = (
@@ -120,33 +116,33 @@ impl SecurityCheck {
         let version =
             tls_version(&value).ok_or_else(|| slots.tls_version.wrong("a TLS version"))?;
         if version < self.tls {
-            findings.push(Finding {
+            findings.add(|| Finding {
                 field: slots.tls_version.name,
                 message: "Service endpoint allows a TLS version that is too old",
                 remediation: &self.tls_remediation,
                 actual: Some(service.rendered(&value)),
                 expected: Some(&self.tls_expected),
-            });
+            })?;
         }
         Ok(())
     }
 }
 
-fn fact<'a>(
+fn fact<'a, S: Sink<'a>>(
     required: bool,
     service: &Service<'_, 'a>,
     field: &Field,
     (message, remediation): (&'static str, &'static str),
-    findings: &mut Findings<'a>,
-) -> Result<(), WrongType> {
+    findings: &mut S,
+) -> Result<(), Stop> {
     if required && service.optional_flag(field)? == Some(false) {
-        findings.push(Finding {
+        findings.add(|| Finding {
             field: field.name,
             message,
             remediation,
             actual: Some("false"),
             expected: Some("true"),
-        });
+        })?;
     }
     Ok(())
 }

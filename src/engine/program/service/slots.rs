@@ -167,7 +167,11 @@ impl<'a> Service<'_, 'a> {
     }
 
     /// Text; absent is empty.
+    #[inline]
     pub fn text(&self, field: &Field) -> Result<&'a str, WrongType> {
+        if let Some(Value::String(text)) = self.run.slots().get(field.slot) {
+            return Ok(text);
+        }
         match self.value(field) {
             None => Ok(""),
             Some(Value::String(text)) => Ok(text),
@@ -207,22 +211,29 @@ impl<'a> Service<'_, 'a> {
     }
 
     /// A list of strings; absent is empty.
+    #[inline]
     pub fn texts(
         &self,
         field: &Field,
-    ) -> Result<impl Iterator<Item = &'a str> + Clone + use<'a>, WrongType> {
+    ) -> Result<impl ExactSizeIterator<Item = &'a str> + Clone + use<'a>, WrongType> {
         let list = self.list(field, "a list of strings", |item| {
             matches!(item, Value::String(_))
         })?;
-        Ok(list.iter().filter_map(Value::as_str))
+        Ok(list.iter().map(|item| item.as_str().unwrap_or_default()))
     }
 
+    #[inline]
     fn list(
         &self,
         field: &Field,
         expected: &'static str,
         fits: impl Fn(&Value<'a>) -> bool,
     ) -> Result<&'a [Value<'a>], WrongType> {
+        if let Some(Value::List(items)) = self.run.slots().get(field.slot)
+            && items.iter().all(&fits)
+        {
+            return Ok(items);
+        }
         match self.value(field) {
             None => Ok(&[]),
             Some(Value::List(items)) if items.iter().all(fits) => Ok(items),
