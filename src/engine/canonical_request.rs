@@ -3,13 +3,18 @@
 //! Path: only unreserved characters are decoded, escapes in upper case, and what invites servers to disagree is
 //! refused. Host: lower case, without port and trailing dot. Query: decoded once, duplicates kept.
 
-/// A request's target and host in canonical form.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CanonicalRequest {
-    pub path: String,
+use std::borrow::Cow;
+
+use bumpalo::Bump;
+use bumpalo::collections::Vec as BumpVec;
+
+/// A request's target and host in canonical form: what came, where it came so, and else in an arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CanonicalRequest<'a> {
+    pub path: &'a str,
     /// Decoded name and value, in order; a name may repeat.
-    pub query: Vec<(String, String)>,
-    pub host: String,
+    pub query: &'a [(&'a str, &'a str)],
+    pub host: &'a str,
 }
 
 /// What servers read differently, and is therefore refused unless allowed by name.
@@ -73,18 +78,27 @@ pub enum NotCanonical {
 /// # Errors
 ///
 /// [`NotCanonical`]; ambiguities in `allowed` pass as they are.
-pub fn canonical_request(
-    target: &str,
-    host: &str,
+pub fn canonical_request<'a>(
+    target: &'a str,
+    host: &'a str,
     allowed: &[Ambiguity],
-) -> Result<CanonicalRequest, NotCanonical> {
+    arena: &'a Bump,
+) -> Result<CanonicalRequest<'a>, NotCanonical> {
     let target = target.split('#').next().unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     Ok(CanonicalRequest {
-        path: canonical_path(path, allowed)?,
-        query: decoded_query(query)?,
-        host: canonical_host(host)?,
+        path: kept(canonical_path(path, allowed)?, arena),
+        query: decoded_query(query, arena)?,
+        host: kept(canonical_host(host)?, arena),
     })
+}
+
+/// Text that lives as long as the arena.
+fn kept<'a>(text: Cow<'a, str>, arena: &'a Bump) -> &'a str {
+    match text {
+        Cow::Borrowed(text) => text,
+        Cow::Owned(text) => arena.alloc_str(&text),
+    }
 }
 
 /// The canonical form of a path.
@@ -92,9 +106,15 @@ pub fn canonical_request(
 /// # Errors
 ///
 /// As [`canonical_request`].
-pub fn canonical_path(path: &str, allowed: &[Ambiguity]) -> Result<String, NotCanonical> {
+pub fn canonical_path<'p>(
+    path: &'p str,
+    allowed: &[Ambiguity],
+) -> Result<Cow<'p, str>, NotCanonical> {
     if !path.starts_with('/') {
         return Err(NotCanonical::NoPath);
+    }
+    if is_plain(path) {
+        return Ok(Cow::Borrowed(path));
     }
     let refuse = |ambiguity: Ambiguity| {
         if allowed.contains(&ambiguity) {
@@ -136,7 +156,20 @@ pub fn canonical_path(path: &str, allowed: &[Ambiguity]) -> Result<String, NotCa
     if out.split('/').any(|segment| matches!(segment, "." | "..")) {
         refuse(Ambiguity::DotSegment)?;
     }
-    Ok(out)
+    Ok(Cow::Owned(out))
+}
+
+/// Whether a path is surely canonical as it is: most are. One that looks as if it had a dot segment is looked at again.
+fn is_plain(path: &str) -> bool {
+    let mut before = 0;
+    path.bytes().all(|byte| {
+        let after_slash = std::mem::replace(&mut before, byte) == b'/';
+        match byte {
+            b'/' | b'.' => !after_slash,
+            b'%' | b'\\' | b';' => false,
+            _ => matches!(byte, b'!'..=b'~'),
+        }
+    })
 }
 
 const fn unreserved(byte: u8) -> bool {
@@ -168,19 +201,23 @@ fn push_escape(out: &mut String, byte: u8) {
     }
 }
 
-fn decoded_query(query: &str) -> Result<Vec<(String, String)>, NotCanonical> {
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Ok((decoded(name)?, decoded(value)?))
-        })
-        .collect()
+fn decoded_query<'a>(
+    query: &'a str,
+    arena: &'a Bump,
+) -> Result<&'a [(&'a str, &'a str)], NotCanonical> {
+    let mut pairs = BumpVec::new_in(arena);
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        pairs.push((kept(decoded(name)?, arena), kept(decoded(value)?, arena)));
+    }
+    Ok(pairs.into_bump_slice())
 }
 
 /// Form decoding: `+` is a blank, escapes are bytes, the whole must be UTF-8.
-fn decoded(text: &str) -> Result<String, NotCanonical> {
+fn decoded(text: &str) -> Result<Cow<'_, str>, NotCanonical> {
+    if !text.bytes().any(|byte| matches!(byte, b'+' | b'%')) {
+        return Ok(Cow::Borrowed(text));
+    }
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
@@ -190,10 +227,11 @@ fn decoded(text: &str) -> Result<String, NotCanonical> {
             other => other,
         });
     }
-    String::from_utf8(out).map_err(|_| NotCanonical::BadQuery)
+    let text = String::from_utf8(out).map_err(|_| NotCanonical::BadQuery)?;
+    Ok(Cow::Owned(text))
 }
 
-fn canonical_host(host: &str) -> Result<String, NotCanonical> {
+fn canonical_host(host: &str) -> Result<Cow<'_, str>, NotCanonical> {
     let name = match host.strip_prefix('[') {
         // An IPv6 literal: the colons inside the brackets are no port.
         Some(rest) => {
@@ -201,7 +239,7 @@ fn canonical_host(host: &str) -> Result<String, NotCanonical> {
             if !is_port(after) || address.parse::<std::net::Ipv6Addr>().is_err() {
                 return Err(NotCanonical::BadHost);
             }
-            return Ok(format!("[{}]", address.to_ascii_lowercase()));
+            return Ok(format!("[{}]", address.to_ascii_lowercase()).into());
         }
         None => host.split(':').next().unwrap_or_default(),
     };
@@ -210,11 +248,14 @@ fn canonical_host(host: &str) -> Result<String, NotCanonical> {
     }
     let name = name.strip_suffix('.').unwrap_or(name);
     let plain = |byte: u8| unreserved(byte);
-    if name.bytes().all(plain) && !name.ends_with('.') {
-        Ok(name.to_ascii_lowercase())
-    } else {
-        Err(NotCanonical::BadHost)
+    if !name.bytes().all(plain) || name.ends_with('.') {
+        return Err(NotCanonical::BadHost);
     }
+    Ok(if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        name.to_ascii_lowercase().into()
+    } else {
+        name.into()
+    })
 }
 
 /// Nothing, or a colon and digits.
@@ -228,7 +269,7 @@ fn is_port(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn path(text: &str) -> Result<String, NotCanonical> {
+    fn path(text: &str) -> Result<Cow<'_, str>, NotCanonical> {
         canonical_path(text, &[])
     }
 
@@ -274,14 +315,10 @@ mod tests {
 
     #[test]
     fn query_is_decoded_once() {
-        let request = canonical_request("/p?a=1&a=2&b=%252F&c+d=+&e", "h", &[]).unwrap();
-        let query: Vec<_> = request
-            .query
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
+        let arena = Bump::new();
+        let ask = |target| canonical_request(target, "h", &[], &arena);
         assert_eq!(
-            query,
+            ask("/p?a=1&a=2&b=%252F&c+d=+&e").unwrap().query,
             [
                 ("a", "1"),
                 ("a", "2"),
@@ -290,19 +327,13 @@ mod tests {
                 ("e", "")
             ]
         );
-        assert_eq!(
-            canonical_request("/p?a=%ff", "h", &[]),
-            Err(NotCanonical::BadQuery)
-        );
-        assert_eq!(
-            canonical_request("/p?a=%2", "h", &[]),
-            Err(NotCanonical::BadQuery)
-        );
+        assert_eq!(ask("/p?a=%ff"), Err(NotCanonical::BadQuery));
+        assert_eq!(ask("/p?a=%2"), Err(NotCanonical::BadQuery));
     }
 
     #[test]
     fn host_loses_port_dot_and_case() {
-        let host = |text: &str| canonical_host(text);
+        let host = canonical_host;
         assert_eq!(host("Example.COM.:8443").unwrap(), "example.com");
         assert_eq!(host("[2001:DB8::1]:80").unwrap(), "[2001:db8::1]");
         assert_eq!(host("").unwrap(), "");

@@ -184,6 +184,9 @@ where
 }
 
 /// A connection that counts what came in, as far as the preface.
+///
+/// It says that it does not write several buffers at once. h2 then copies answers of up to a kilobyte behind each other
+/// and writes many at once; else every answer of 256 bytes or more, as most checks have, is a write of its own.
 struct Counted<I> {
     io: I,
     received: Rc<Cell<usize>>,
@@ -220,17 +223,5 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Counted<I> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffers: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(context, buffers)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
     }
 }

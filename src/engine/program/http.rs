@@ -89,8 +89,16 @@ impl HttpRuleProgram {
     }
 }
 
-/// A rule that matched, with the captures of its path in their slots when `captured`.
+/// A rule that matched, and its document.
 type Matched<'a> = (&'a HttpRuleProgram, Entered<'a>);
+
+/// The first rules that match.
+struct Matches<'a> {
+    allow: Option<Matched<'a>>,
+    deny: Option<Matched<'a>>,
+    /// The rule whose captures are `params` now.
+    captured: Option<&'a HttpRuleProgram>,
+}
 
 impl Program {
     /// Decides about the request in the slots.
@@ -100,7 +108,11 @@ impl Program {
         request: &HttpRequest<'a>,
         roles: &[&'a str],
     ) -> Result<HttpAccess<'a>, EvaluateError> {
-        let (allow, deny) = run.http_rules(request, roles)?;
+        let Matches {
+            allow,
+            deny,
+            captured,
+        } = run.http_rules(request, roles)?;
         let reason = |rule: &'a AccessRuleProgram, effect: Effect| {
             let policy = &*self.version(self.rule_document(rule.document).version).name;
             match effect {
@@ -142,11 +154,11 @@ impl Program {
         if let Some((matched, document)) = deny {
             answer.access.reason = reason(&matched.rule, Effect::Deny);
             if let Some(effects) = &matched.on_deny {
-                run.recapture(matched, request)?;
+                run.recapture(matched, request, captured)?;
                 run.deny_effects(&document, effects, &mut answer)?;
             }
         } else if let Some((matched, document)) = allow {
-            run.recapture(matched, request)?;
+            run.recapture(matched, request, captured)?;
             if run.allow_effects(&document, &matched.on_allow, request, &mut answer)? {
                 answer.access.allowed = true;
                 answer.status = 200;
@@ -173,8 +185,9 @@ impl<'a> Run<'a> {
         &mut self,
         request: &HttpRequest<'a>,
         roles: &[&'a str],
-    ) -> Result<(Option<Matched<'a>>, Option<Matched<'a>>), EvaluateError> {
+    ) -> Result<Matches<'a>, EvaluateError> {
         let (mut allow, mut deny) = (None, None);
+        let mut captured = None;
         let mut entered: Option<(usize, Option<Entered<'a>>)> = None;
         for position in self.http_candidates(request.path) {
             let Some(http) = self.program.http.rules.get(*position as usize) else {
@@ -188,6 +201,7 @@ impl<'a> Run<'a> {
             if !self.captured(http, request)? {
                 continue;
             }
+            captured = Some(http);
             let document = match entered {
                 Some((index, document)) if index == http.rule.document => document,
                 _ => {
@@ -205,7 +219,11 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        Ok((allow, deny))
+        Ok(Matches {
+            allow,
+            deny,
+            captured,
+        })
     }
 
     /// The rules whose templates can match by their first segment, in order.
@@ -223,32 +241,36 @@ impl<'a> Run<'a> {
     /// Whether one of a rule's templates matches; its captures are then `params`.
     fn captured(
         &self,
-        http: &HttpRuleProgram,
+        http: &'a HttpRuleProgram,
         request: &HttpRequest<'a>,
     ) -> Result<bool, EvaluateError> {
         if http.paths.is_empty() {
-            self.fill(Root::Params, b"{}")?;
+            self.set_params(&[]);
             return Ok(true);
         }
         self.spend(http.paths.len())?;
+        let mut captures = BumpVec::new_in(self.arena);
         for template in &http.paths {
-            let mut captures = BumpVec::new_in(self.arena);
+            captures.clear();
             if template.matches(request.path, |name, value| captures.push((name, value))) {
-                let params = self.object(captures.iter().copied());
-                self.fill(Root::Params, params)?;
+                self.set_params(captures.into_bump_slice());
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Puts the captures of the deciding rule back, and forgets variables' values of other documents.
+    /// Puts the captures of the deciding rule back where another's are there, and forgets variables' values of other
+    /// documents.
     fn recapture(
         &mut self,
         http: &'a HttpRuleProgram,
         request: &HttpRequest<'a>,
+        captured: Option<&'a HttpRuleProgram>,
     ) -> Result<(), EvaluateError> {
-        self.captured(http, request)?;
+        if !captured.is_some_and(|last| std::ptr::eq(last, http)) {
+            self.captured(http, request)?;
+        }
         self.enter(self.program.rule_document(http.rule.document).version);
         Ok(())
     }

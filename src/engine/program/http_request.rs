@@ -65,6 +65,13 @@ impl<'a> Run<'a> {
         Ok(roles.into_bump_slice())
     }
 
+    /// Sets `params`, and forgets those of before. Names are distinct.
+    pub fn set_params(&self, captures: &'a [(&'a str, &'a str)]) {
+        let slot = Layout::root(Root::Params);
+        self.slots().clear(&self.program.layout, slot);
+        self.set_pairs(slot, captures, Repeated::Last);
+    }
+
     /// Sets what is read of the request, straight from it.
     fn set_http(&self, request: &HttpRequest<'a>) -> Result<(), EvaluateError> {
         let layout = &self.program.layout;
@@ -222,20 +229,6 @@ impl<'a> Run<'a> {
         if let Some(body) = request.body.and_then(|body| std::str::from_utf8(body).ok()) {
             out.push_str(",\"body\":");
             out.push_str(body);
-        }
-        out.push('}');
-        out.into_bump_str().as_bytes()
-    }
-
-    /// JSON text of an object of strings.
-    pub fn object<'n>(&self, members: impl Iterator<Item = (&'n str, &'n str)>) -> &'a [u8] {
-        let mut out = BumpString::new_in(self.arena);
-        out.push('{');
-        for (index, (name, value)) in members.enumerate() {
-            out.push_str(if index > 0 { "," } else { "" });
-            quote(&mut out, name);
-            out.push(':');
-            quote(&mut out, value);
         }
         out.push('}');
         out.into_bump_str().as_bytes()

@@ -118,8 +118,9 @@ fn segment(part: &str) -> Result<Segment, String> {
 
 /// A literal must be written as requests are compared, else it would never match.
 fn literal(part: &str) -> Result<Segment, String> {
-    let canonical = canonical_path(&format!("/{part}"), &[])
-        .map_err(|error| format!("`{part}` can never match: {error}"))?;
+    let path = format!("/{part}");
+    let canonical =
+        canonical_path(&path, &[]).map_err(|error| format!("`{part}` can never match: {error}"))?;
     match canonical.strip_prefix('/') {
         Some(text) if text == part => Ok(Segment::Literal(part.into())),
         _ => Err(format!(

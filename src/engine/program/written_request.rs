@@ -2,6 +2,8 @@
 //!
 //! Beside the request they say what Envoy says of its connection: `source` and `destination`.
 
+use bumpalo::Bump;
+
 use crate::engine::canonical_request::canonical_request;
 
 use super::{HttpPeer, HttpRequest};
@@ -41,15 +43,20 @@ impl WrittenRequest {
         let http: serde_json::Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
         let member = |name: &str| http.get(name).and_then(serde_json::Value::as_str);
         let host = member("host").unwrap_or_default();
-        let canonical = canonical_request(member("path").unwrap_or("/"), host, &[])
+        let arena = Bump::new();
+        let canonical = canonical_request(member("path").unwrap_or("/"), host, &[], &arena)
             .map_err(|error| error.to_string())?;
         let headers = http.get("headers").and_then(serde_json::Value::as_object);
         Ok(Self {
             method: member("method").unwrap_or("GET").to_owned(),
             scheme: member("scheme").unwrap_or("http").to_owned(),
-            path: canonical.path,
-            query: canonical.query,
-            host: canonical.host,
+            path: canonical.path.to_owned(),
+            query: canonical
+                .query
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            host: canonical.host.to_owned(),
             headers: headers
                 .into_iter()
                 .flatten()

@@ -36,6 +36,7 @@ pub(super) fn json_body<'a>(
     descriptors: Option<&Descriptors>,
     arena: &'a Bump,
 ) -> Option<&'a [u8]> {
+    asked.body?;
     match body(asked, descriptors) {
         Ok(Body::Json(Cow::Borrowed(text))) => Some(text),
         Ok(Body::Json(Cow::Owned(text))) => Some(in_arena(arena, &text)),

@@ -1,7 +1,6 @@
 //! The native HTTP rules.
 
 use bumpalo::Bump;
-use bumpalo::collections::Vec as BumpVec;
 
 use crate::api::ErrorCode;
 use crate::api::ext_authz::{Names, metadata_json};
@@ -50,15 +49,9 @@ impl<'a> Asked<'a> {
         arena: &'a Bump,
         encode: impl FnOnce(&Decided<'_, 'a>) -> R,
     ) -> Result<R, Refusal> {
-        let canonical = canonical_request(self.target, self.host, &settings.allowed_ambiguities)
+        let ambiguities = &settings.allowed_ambiguities;
+        let canonical = canonical_request(self.target, self.host, ambiguities, arena)
             .map_err(Refusal::unparsable)?;
-        let mut query = BumpVec::with_capacity_in(canonical.query.len(), arena);
-        query.extend(
-            canonical
-                .query
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_str())),
-        );
         let metadata = match self.metadata {
             None => None,
             Some(message) => {
@@ -72,7 +65,8 @@ impl<'a> Asked<'a> {
             Key::Principal => self.source.map(|source| source.principal),
             Key::Address => self.source.map(|source| source.address),
             Key::Header(name) => self.header(name),
-            Key::Query(name) => query
+            Key::Query(name) => canonical
+                .query
                 .iter()
                 .find(|(candidate, _)| candidate == name)
                 .map(|(_, value)| *value),
@@ -90,10 +84,10 @@ impl<'a> Asked<'a> {
         };
         let mut request = HttpRequest {
             method: self.method,
-            path: &canonical.path,
-            query: &query,
+            path: canonical.path,
+            query: canonical.query,
             headers: self.headers,
-            host: &canonical.host,
+            host: canonical.host,
             scheme: self.scheme,
             body,
             source: self.source,
@@ -109,7 +103,7 @@ impl<'a> Asked<'a> {
             principal: "",
             duplicates: DuplicateMembers::Refuse,
             explain: false,
-            origin: self.origin(&canonical.path, claims),
+            origin: self.origin(canonical.path, claims),
         };
         let scratch;
         if let Key::Expression(expression) = &settings.key {

@@ -63,21 +63,17 @@ fn ask(
     headers: &[(&str, &str)],
     claims: Option<&str>,
 ) -> String {
-    let canonical = canonical_request(target, host, &[]).unwrap();
-    let query: Vec<_> = canonical
-        .query
-        .iter()
-        .map(|(n, v)| (n.as_str(), v.as_str()))
-        .collect();
+    let arena = bumpalo::Bump::new();
+    let canonical = canonical_request(target, host, &[], &arena).unwrap();
     let scratch = Scratch::default();
     let mut context = context();
     context.claims = claims.map(str::as_bytes);
     let request = HttpRequest {
         method: "GET",
-        path: &canonical.path,
-        query: &query,
+        path: canonical.path,
+        query: canonical.query,
         headers,
-        host: &canonical.host,
+        host: canonical.host,
         scheme: "https",
         body: None,
         source: None,
