@@ -43,6 +43,11 @@
 #[cfg(test)]
 extern crate self as lictor;
 
+// What the properties of decoders share, here and in the integration tests.
+#[cfg(test)]
+#[path = "../tests/it/support/mutate.rs"]
+mod mutate;
+
 pub mod api;
 pub mod bundle;
 pub mod cli;

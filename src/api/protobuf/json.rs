@@ -292,6 +292,7 @@ mod tests {
     use prost_reflect::DescriptorPool;
 
     use super::*;
+    use crate::mutate::{hold, is_json};
 
     const PROTO: &str = r#"
         syntax = "proto3";
@@ -345,6 +346,49 @@ mod tests {
         let mut out = Vec::new();
         message_json(&mut out, &message)?;
         Ok(serde_json::from_slice(&out).unwrap())
+    }
+
+    /// Whatever a message holds becomes JSON, or an error; never text that is neither.
+    #[test]
+    fn mutated_messages_become_json() {
+        let any = prost_types::Any {
+            type_url: "type.googleapis.com/t.M".into(),
+            value: b"\x08\x05".to_vec(),
+        };
+        let mask = prost_types::FieldMask {
+            paths: vec!["a_b.c".into(), "d".into()],
+        };
+        let examples = [
+            field(11, &any.encode_to_vec()),
+            field(13, &mask.encode_to_vec()),
+            [
+                b"\x08\x05\x10\x07\x30\x01\x50\x00".to_vec(),
+                field(5, b"\xff\xfe"),
+                field(7, b"\x01\x00\x07"),
+                field(8, b"\x08\x03\x12\x02\x08\x04"),
+                field(17, "t\u{e9}\"xt".as_bytes()),
+            ]
+            .concat(),
+            [
+                field(9, &field(9, &field(9, b"\x08\x05"))),
+                field(12, b"\x08\x01\x10\x80\xca\xb5\xee\x01"),
+                field(14, &field(1, b"\x0a\x01a\x12\x09\x11\0\0\0\0\0\0\xf8\x3f")),
+                field(15, b"\x08\x80\xe7\xe5\xd4\x06"),
+                field(16, b"\x08\x05"),
+            ]
+            .concat(),
+        ];
+        let descriptor = descriptor();
+        hold(&examples, |bytes| {
+            let Ok(message) = DynamicMessage::decode(descriptor.clone(), bytes) else {
+                return;
+            };
+            let mut out = Vec::new();
+            match message_json(&mut out, &message) {
+                Ok(()) => assert!(is_json(&out), "{}", String::from_utf8_lossy(&out)),
+                Err(error) => assert!(!error.to_string().is_empty()),
+            }
+        });
     }
 
     #[test]

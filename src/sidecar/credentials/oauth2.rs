@@ -161,24 +161,7 @@ impl OAuth2 {
             }
         }
         let answer = client.fetch(request, DEADLINE, ANSWER_LIMIT).await?;
-        if answer.status() != http::StatusCode::OK {
-            let said = serde_json::from_slice::<Value>(answer.body()).ok();
-            let said = said.as_ref().and_then(|said| said["error"].as_str());
-            let said = said.map(|said| format!(": {}", said.escape_default()));
-            let status = answer.status().as_u16();
-            return Err(OAuth2Error::Status(status, said.unwrap_or_default()));
-        }
-        let answer: Answer =
-            serde_json::from_slice(answer.body()).map_err(|_| OAuth2Error::NoToken)?;
-        if !answer.token_type.eq_ignore_ascii_case("bearer") {
-            return Err(OAuth2Error::NoToken);
-        }
-        // A life beyond a year is as good as none.
-        let life = Duration::from_secs(answer.expires_in.min(365 * 24 * 3600));
-        Ok(Token {
-            text: answer.access_token.trim().to_owned(),
-            ends: asked + life,
-        })
+        read(answer.status().as_u16(), answer.body(), asked)
     }
 
     async fn form(&self) -> Result<String, OAuth2Error> {
@@ -251,6 +234,27 @@ impl Assertion {
     }
 }
 
+/// The token in an answer to what was asked at that moment.
+fn read(status: u16, body: &[u8], asked: Instant) -> Result<Token, OAuth2Error> {
+    if status != 200 {
+        let said = serde_json::from_slice::<Value>(body).ok();
+        let said = said.as_ref().and_then(|said| said["error"].as_str());
+        let said = said.map(|said| format!(": {}", said.escape_default()));
+        return Err(OAuth2Error::Status(status, said.unwrap_or_default()));
+    }
+    let answer: Answer = serde_json::from_slice(body).map_err(|_| OAuth2Error::NoToken)?;
+    let text = answer.access_token.trim();
+    if !answer.token_type.eq_ignore_ascii_case("bearer") || text.is_empty() {
+        return Err(OAuth2Error::NoToken);
+    }
+    // A life beyond a year is as good as none.
+    let life = Duration::from_secs(answer.expires_in.min(365 * 24 * 3600));
+    Ok(Token {
+        text: text.to_owned(),
+        ends: asked + life,
+    })
+}
+
 /// The kind of an assertion where the configuration names none.
 #[must_use]
 pub fn assertion_type(given: &str) -> String {
@@ -267,6 +271,7 @@ mod tests {
     use std::sync::mpsc::{Receiver, channel};
 
     use crate::jose::{Algorithm, Key};
+    use crate::mutate::{hold, is_json};
 
     use super::*;
 
@@ -317,6 +322,28 @@ mod tests {
             parameters: BTreeMap::from([("audience".to_owned(), "x".to_owned())]),
             state: State::default(),
         }
+    }
+
+    /// Whatever a token endpoint says: a token, or an error of one line.
+    #[test]
+    fn mutated_answers_are_tokens_or_errors() {
+        let examples = [
+            r#"{"access_token": "t", "token_type": "Bearer", "expires_in": 3600}"#,
+            r#"{"token_type": "bearer", "access_token": " t ", "scope": ["a"], "expires_in": 18446744073709551615}"#,
+            r#"{"error": "invalid_client", "error_description": "d"}"#,
+        ];
+        let asked = Instant::now();
+        hold(&examples, |body| {
+            if let Ok(token) = read(200, body, asked) {
+                assert!(!token.text.is_empty() && is_json(body));
+                assert!(token.ends <= asked + Duration::from_hours(365 * 24));
+            }
+            let Err(error) = read(400, body, asked) else {
+                panic!("a token from a refusal");
+            };
+            let text = error.to_string();
+            assert!(!text.contains(char::is_control), "{text:?}");
+        });
     }
 
     #[tokio::test]

@@ -81,3 +81,57 @@ impl Descriptors {
         (!method.is_client_streaming()).then(|| method.input())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::mutate::{hold, is_json};
+
+    fn descriptors() -> Vec<u8> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/ext_authz");
+        let files = protox::compile(["books.proto"], [folder]).unwrap();
+        files.encode_to_vec()
+    }
+
+    fn read(file: &Path, bytes: &[u8]) -> Result<Descriptors, String> {
+        std::fs::write(file, bytes).unwrap();
+        Descriptors::read(file)
+    }
+
+    const LOG: &[u8] = b"\0\0\0\0\x15\x0a\x07\x0a\x05\x0a\x03one\x12\x0a\x0a\x08\x0a\x06\"two\"\n";
+
+    /// Whatever a call holds: JSON, nothing, or an error.
+    #[test]
+    fn mutated_calls_become_json_or_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let known = read(&folder.path().join("a.pb"), &descriptors()).unwrap();
+        let check = |body: Result<Body<'static>, Unparsable>| match body {
+            Ok(Body::Json(text)) => assert!(is_json(&text), "{}", String::from_utf8_lossy(&text)),
+            Ok(Body::Absent | Body::Truncated) => {}
+            Err(Unparsable(text)) => assert!(!text.is_empty()),
+        };
+        let whole = known.body("com.book.BookService/Log", LOG);
+        assert!(matches!(whole, Ok(Body::Json(_))), "{whole:?}");
+        hold(&[LOG, b"\0\0\0\0\x06\x0a\x04John"], |bytes| {
+            for method in ["GetBooksViaAuthor", "Log", "Collect", "None"] {
+                check(known.body(&format!("com.book.BookService/{method}"), bytes));
+            }
+        });
+        hold(&["com.book.BookService/Log", "a/b/c"], |path| {
+            check(known.body(&String::from_utf8_lossy(path), LOG));
+        });
+    }
+
+    /// A file of descriptors that is broken is an error, and one that is not says what a call is.
+    #[test]
+    fn mutated_descriptors_are_services_or_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.pb");
+        hold(&[descriptors()], |bytes| match read(&file, bytes) {
+            Ok(known) => drop(known.body("com.book.BookService/Log", LOG)),
+            Err(text) => assert!(!text.is_empty()),
+        });
+    }
+}

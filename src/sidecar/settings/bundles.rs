@@ -308,3 +308,43 @@ fn named_values(all: &BTreeMap<String, String>) -> Result<HeaderMap, ConfigError
     }
     Ok(headers)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mutate::hold;
+
+    /// Whatever a configuration says of services and keys becomes settings, or an error that gives no secret away.
+    #[test]
+    fn mutated_configurations_become_settings_or_errors() {
+        let examples = [
+            "services: {acme: {url: https://a.example/x, headers: {x-a: b}, credentials: {bearer: {scheme: Token, token: hunter2}}}}\nkeys: {k: {algorithm: HS256, key: hunter2}}\nbundles: {main: {service: acme, resource: b.tar.gz, signing: {keyid: k}}}\n",
+            "services: {acme: {url: http://a.example, credentials: {oauth2: {token_url: https://t.example, client_id: me, client_secret: hunter2, scopes: [a], additional_headers: {x-b: c}}}}}\nbundles: {main: {service: acme}}\ndiscovery: {service: acme, resource: d}\n",
+            "services: [{name: acme, url: https://a.example, tls: {ca_cert: /ca}, credentials: {oauth2: {grant_type: jwt_bearer, token_url: https://t.example, signing_key: k, thumbprint: 0aff}}}]\nkeys: {k: {algorithm: HS256, private_key: hunter2}}\nbundles: {main: {service: acme}}\n",
+            "services: {reg: {url: https://r.example, type: oci}}\nbundles: {main: {service: reg, resource: r.example/a:1}}\n",
+        ];
+        let mut made = 0;
+        let made = std::cell::Cell::from_mut(&mut made);
+        hold(&examples, |text| {
+            let Ok(text) = std::str::from_utf8(text) else {
+                return;
+            };
+            let Ok(opa) = OpaConfig::parse(text, |_| None) else {
+                return;
+            };
+            let mut config = Config::default();
+            opa.apply(&mut config);
+            "acme".clone_into(&mut config.tenant);
+            let told = [
+                activation(&config, Some(&opa)).map(|_| ()),
+                discovery(&config, &opa).map(|_| ()),
+            ];
+            made.set(made.get() + usize::from(told[0].is_ok()));
+            for error in told.into_iter().filter_map(Result::err) {
+                let text = error.to_string();
+                assert!(!text.is_empty() && !text.contains("hunter2"), "{text}");
+            }
+        });
+        assert!(made.get() >= 3, "{} of them became settings", made.get());
+    }
+}

@@ -120,7 +120,9 @@ fn shape(answer: &Answer, kind: &str, text: &[u8]) {
     }
 }
 
-const BODIES: [&str; 6] = [
+const BODIES: [&str; 8] = [
+    r#"{"consumer_id":"c","service_id":"s","service_category":"t","request_data":{"prompt":"p","max_tokens":1},"metadata":{"ip_address":"10.0.0.1","user_agent":"u"}}"#,
+    r#"{"consumer_id":"c","service_id":"s","data_location":"DE"}"#,
     r#"{"environment":"production","endpoint":{"url":"http://a"},"client_id":"c","n":[1,2.5e3,"\u00e9"]}"#,
     r#"{"user_id":"user-1","service_id":"s-1","action":"invoke","context":{"roles":["a"],"ip_address":"10.0.0.1"}}"#,
     r#"{"consumer_id":"c-1","service_id":"s-1","request_payload":"{\"a\":[1,2]}","headers":{"x":"y"},"context":{}}"#,
@@ -146,6 +148,8 @@ fn bodies_of_the_main_listener() {
             ("/access/v1/search/resource", "authzen"),
             ("/ofrep/v1/evaluate/flags", "ofrep"),
             ("/ofrep/v1/evaluate/flags/checkout", "ofrep"),
+            ("/api/v1/validate/consumption", "problem"),
+            ("/api/v1/compliance/data-residency", "problem"),
         ] {
             shape(&siege.post(path, &json, body), kind, body);
         }
@@ -237,6 +241,7 @@ fn request_lines_and_headers() {
         "GET /authz/public/a%20b?a=1&a=%32 HTTP/1.1\r\nhost: api.example:443\r\nx-forwarded-proto: https\r\ncontent-type: multipart/form-data; boundary=x\r\ncookie: a=b\r\ncontent-length: 44\r\n\r\n--x\r\ncontent-disposition: form-data; name=a\r\n\r\n1\r\n".to_owned(),
         "GET /v1/data/todo/users/a%2fb?pretty=true&input=%7B%22a%22%3A1%7D&explain=full&metrics HTTP/1.1\r\nhost: localhost\r\naccept-encoding: gzip;q=0.5, *\r\nif-none-match: \"a\", W/\"b\"\r\n\r\n".to_owned(),
         "GET /api/v1/policies/7f3b1c1e-4a5b-4c6d-8e7f-0123456789ab/content?client_id=a%20b HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer a.b.c\r\norigin: http://x\r\n\r\n".to_owned(),
+        "GET /api/v1/access/check?consumer_id=user%2D1&service_id=s+1 HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(),
         "POST /v1/access/check HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json; charset=utf-8\r\ntransfer-encoding: chunked\r\nexpect: 100-continue\r\n\r\n2\r\n{}\r\n0\r\nx: y\r\n\r\n".to_owned(),
     ];
     hold(&examples, |text| {

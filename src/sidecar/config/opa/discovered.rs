@@ -163,6 +163,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::mutate::hold;
 
     const BOOT: &str = "
 services: {acme: {url: https://example.com}}
@@ -178,6 +179,36 @@ bundles: {main: {resource: from-boot}}
 
     fn discovered(document: &Value) -> Result<Discovered, String> {
         boot().discovered(document, |name| (name == "HOST").then(|| "h".to_owned()))
+    }
+
+    /// Whatever is discovered: what it was fetched and verified with stays as it was.
+    #[test]
+    fn mutated_documents_change_nothing_that_they_were_fetched_with() {
+        let examples = [
+            r#"{"labels":{"app":"other","region":"${HOST}","id":"x"},"bundles":{"main":{"resource":"r","persist":true},"more":{}},"discovery":{"resource":"elsewhere"},"default_decision":"a/b"}"#,
+            r#"{"services":{"acme":{"url":"https://example.com"},"logs":{"url":"https://l.example"}},"decision_logs":{"service":"logs"},"status":{"service":"acme"}}"#,
+            r#"{"services":[{"name":"acme","url":"https://elsewhere.com"}],"keys":{"one":{"key":"other"},"two":{"key":"k2"}},"plugins":{}}"#,
+        ];
+        let boot = boot();
+        hold(&examples, |text| {
+            let Ok(document) = serde_json::from_slice(text) else {
+                return;
+            };
+            let found = boot.discovered(&document, |_| Some("value".to_owned()));
+            let Ok(found) = found.map_err(|error| assert!(!error.is_empty())) else {
+                return;
+            };
+            let config = found.config;
+            assert_eq!(config.services["acme"].url, "https://example.com");
+            assert_eq!(config.keys["one"], boot.keys["one"]);
+            assert_eq!(config.labels.get("id"), boot.labels.get("id"));
+            let (own, theirs) = (&boot.discovery, &config.discovery);
+            let [own, theirs] = [own, theirs].map(|it| it.as_ref().unwrap());
+            assert_eq!(
+                (own.path(), &own.resource),
+                (theirs.path(), &theirs.resource)
+            );
+        });
     }
 
     #[test]

@@ -139,3 +139,37 @@ impl<'d> Element<'d> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mutate::hold;
+
+    /// Whatever a policy hands over as a key: it is one, or an error, and nothing signed by nobody passes.
+    #[test]
+    fn mutated_keys_verify_nothing() {
+        let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let set = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","alg":"EdDSA","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#;
+        let jwk = r#"{"kty":"EC","crv":"P-256","kid":"b","alg":"ES256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#;
+        let examples = [
+            pair.cert.pem(),
+            pair.signing_key.public_key_pem(),
+            set.to_owned(),
+            jwk.to_owned(),
+        ];
+        for example in &examples {
+            assert!(!keys(example).unwrap().is_empty(), "{example}");
+        }
+        hold(&examples, |text| {
+            let Ok(text) = std::str::from_utf8(text) else {
+                return;
+            };
+            for key in keys(text).unwrap_or_default() {
+                for name in Algorithm::ASYMMETRIC {
+                    let algorithm = Algorithm::named(name).unwrap();
+                    assert!(!key.verifies(algorithm, b"message", &[0; 64]), "{text}");
+                }
+            }
+        });
+    }
+}
