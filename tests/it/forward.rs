@@ -11,7 +11,7 @@ use lictor::resilience::State;
 
 use crate::support::{Answer, Http};
 use door::Door;
-use upstream::{Step, Upstream};
+use upstream::{Step, Upstream, own_address};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
 
@@ -28,10 +28,8 @@ fn problem(answer: &Answer, status: u16, code: &str) {
 
 /// An address where nobody listens.
 fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    let listener = TcpListener::bind(own_address()).unwrap();
+    listener.local_addr().unwrap()
 }
 
 #[test]

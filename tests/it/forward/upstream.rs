@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -44,9 +45,9 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Listens on a free port.
+    /// Listens on a free port of an address of its own.
     pub fn start(script: Vec<Step>) -> Self {
-        Self::at("127.0.0.1:0".parse().unwrap(), script)
+        Self::at(own_address(), script)
     }
 
     /// Listens at a given address. Connections beyond the script are closed at once.
@@ -84,6 +85,15 @@ impl Upstream {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// A loopback address that no other test uses, port 0. A port of 127.0.0.1 may have been another's a moment ago, whose
+/// clients still dial it: one of them would be given the first step of the script, and the request that it is for none.
+pub fn own_address() -> SocketAddr {
+    static NEXT: AtomicU8 = AtomicU8::new(0);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let next = NEXT.fetch_add(1, Ordering::Relaxed) % 254;
+    SocketAddr::from(([127, next + 1, high, low], 0))
 }
 
 fn play(mut stream: TcpStream, step: &Step, seen: &Mutex<Vec<Received>>) {
