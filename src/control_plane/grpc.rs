@@ -8,17 +8,19 @@ mod policies;
 mod status;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use crate::api::policy_engine::{self, SERVICE};
 use crate::control_plane::config::Limits;
 use crate::control_plane::gate::Gate;
 use crate::control_plane::registry::Registry;
 use crate::server::grpc::{self, Body, Call, Calls, Deadline, Method, Reply, Services};
+use crate::spans::{Side, Span, Spans};
 
 const REQUEST_ID: &str = "x-request-id";
 const LONGEST_REQUEST_ID: usize = 128;
@@ -37,6 +39,8 @@ pub struct Parts {
     pub default_page_size: u32,
     pub calls: Calls,
     pub services: Services,
+    /// Where the calls' spans go; None = nowhere.
+    pub spans: Option<Spans>,
 }
 
 impl std::ops::Deref for Engine {
@@ -86,7 +90,30 @@ impl Engine {
         };
         let call = self.calls.start(Method::unary(SERVICE, name));
         let id = request_id(request.headers());
-        let mut response = match self.call(&call, name, request).await {
+        let span = self.spans.as_ref().and_then(|spans| {
+            let caller = request.headers().get("traceparent");
+            let begun = spans.begin(caller.map_or(b"", HeaderValue::as_bytes))?;
+            Some((spans, begun, SystemTime::now()))
+        });
+        let result = self.call(&call, name, request).await;
+        if let Some((spans, begun, started)) = span {
+            let code = result.as_ref().err().map_or(Code::Ok, Status::code);
+            spans.end(Span {
+                begun,
+                side: Side::Server,
+                name: "request",
+                started,
+                ended: SystemTime::now(),
+                attributes: vec![
+                    ("rpc.system", "grpc".into()),
+                    ("rpc.service", SERVICE.into()),
+                    ("rpc.method", name.into()),
+                    ("rpc.grpc.status_code", i64::from(i32::from(code)).into()),
+                ],
+                failed: is_ours(code),
+            });
+        }
+        let mut response = match result {
             Ok(reply) => reply.into_response(),
             Err(status) => status.into_http(),
         };
@@ -127,6 +154,19 @@ impl Engine {
             })
             .await
     }
+}
+
+/// Whether a call failed through no fault of its caller.
+const fn is_ours(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss
+    )
 }
 
 /// Bytes of a message, in both directions, as clients of the original expect.

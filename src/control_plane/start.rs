@@ -160,6 +160,7 @@ pub(super) async fn build(config: Config) -> Result<ControlPlane, ControlPlaneEr
         default_page_size: config.default_page_size,
         calls: Calls::register(metrics.registry())?,
         services,
+        spans: spans.clone(),
     });
     let router = http::router(http::Parts {
         registry,

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::control_plane::plane::{Changes, Plane};
 use crate::support::bundle::bundle;
+use crate::support::grpc::{Grpc, framed};
 use crate::support::pod::Pod;
 use crate::support::sidecar::{Sidecar, validate};
 use crate::support::{Http, lictor};
@@ -138,6 +139,67 @@ fn a_forwarded_request_is_one_trace_up_to_the_control_plane() {
         .filter(|span| span.trace != TRACE)
         .collect();
     assert!(unsampled.is_empty(), "{unsampled:#?}");
+}
+
+#[test]
+fn a_call_about_policies_is_one_trace_up_to_the_control_plane() {
+    let collector = Collector::start();
+    let mut plane = Plane::start_with(&Changes {
+        lines: format!(
+            "tracing: {{endpoint: \"{}\", sample_ratio: 0}}\n",
+            collector.url()
+        ),
+        ..Changes::default()
+    });
+    let upstream = format!("http://{}", plane.lictor.address("control_plane_grpc"));
+    let tracing = json!({"endpoint": collector.url(), "sample_ratio": 0});
+    let sidecar = traced(&tracing, &json!({"upstream": {"grpc_url": upstream}}));
+    let token = format!("Bearer {}", plane.token("viewer"));
+    let headers = [
+        ("authorization", token.as_str()),
+        ("traceparent", &traceparent("01")),
+    ];
+    let mut grpc = Grpc::tcp(sidecar.grpc);
+    let service = "/policyengine.v1.PolicyEngineService";
+    let list = grpc.call_with(&format!("{service}/ListPolicies"), &headers, framed(b""));
+    assert_eq!(list.code, 0, "{list:?}");
+    let up = collector.wait_for("the forward", |span| span.name == "forward");
+    assert_eq!((up.trace.as_str(), up.parent.as_str()), (TRACE, CALLER));
+    let is_call = |span: &Span, method: &str| {
+        span.name == "request"
+            && span
+                .attributes
+                .get("rpc.method")
+                .is_some_and(|it| it == method)
+    };
+    let served = collector.wait_for("the call", |span| is_call(span, "ListPolicies"));
+    assert_eq!(served.service, "lictor-control-plane");
+    assert_eq!((&served.trace, &served.parent), (&up.trace, &up.id));
+    for (name, value) in [
+        ("rpc.system", "grpc"),
+        ("rpc.service", "policyengine.v1.PolicyEngineService"),
+        ("rpc.grpc.status_code", "0"),
+    ] {
+        assert_eq!(served.attributes[name], value, "{name}");
+    }
+    // A call that is refused says so; what was asked is in no span.
+    let asked = b"\x0a\x07hunter2";
+    let get = grpc.call_with(&format!("{service}/GetPolicy"), &headers, framed(asked));
+    assert_ne!(get.code, 0, "{get:?}");
+    let refused = collector.wait_for("the refusal", |span| is_call(span, "GetPolicy"));
+    assert_eq!(
+        refused.attributes["rpc.grpc.status_code"],
+        get.code.to_string()
+    );
+    let unsampled = grpc.call_with(
+        &format!("{service}/ListPolicies"),
+        &headers[..1],
+        framed(b""),
+    );
+    assert_eq!(unsampled.code, 0);
+    let all = collector.spans();
+    assert!(all.iter().all(|span| span.trace == TRACE), "{all:#?}");
+    assert!(!format!("{all:?}").contains("hunter2"));
 }
 
 #[test]
