@@ -39,6 +39,8 @@ use compile::{Compiler, Problem};
 use evaluate::Machine;
 use node::Node;
 
+pub use parse::Trees;
+
 /// A program part that cannot be compiled, with its place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {}{}{message}", place.path, if place.path.is_empty() { "" } else { ": " })]
@@ -63,6 +65,8 @@ pub struct Scope<'s> {
     pub roots: &'s [Root],
     /// The document's variables, from [`compile_variables`].
     pub variables: &'s Variables,
+    /// Of texts that were parsed before.
+    pub trees: &'s Trees,
 }
 
 /// A document's compiled `variables`.
@@ -140,7 +144,7 @@ pub fn compile(
     data: &Data,
 ) -> Result<Expression, CompileError> {
     let roots: Vec<(&str, Root)> = scope.roots.iter().map(|it| (it.name(), *it)).collect();
-    compile_named(text, &roots, scope.variables, layout, Some(data))
+    compile_named(text, &roots, scope, layout, Some(data))
 }
 
 /// As [`compile`], where there is no data document: `data` is an unknown name.
@@ -154,24 +158,25 @@ pub fn compile_without_data(
     layout: &mut Layout,
 ) -> Result<Expression, CompileError> {
     let roots: Vec<(&str, Root)> = scope.roots.iter().map(|it| (it.name(), *it)).collect();
-    compile_named(text, &roots, scope.variables, layout, None)
+    compile_named(text, &roots, scope, layout, None)
 }
 
 /// As [`compile`], with the request variables under the names given.
 fn compile_named(
     text: &Text,
     roots: &[(&str, Root)],
-    variables: &Variables,
+    scope: Scope<'_>,
     layout: &mut Layout,
     data: Option<&Data>,
 ) -> Result<Expression, CompileError> {
-    let (tree, info) = parse::parse(&text.value).map_err(|error| CompileError {
+    let parsed = scope.trees.of(&text.value).map_err(|error| CompileError {
         place: inside(&text.place, error.line, error.column),
         message: error.message,
     })?;
+    let (tree, info) = &*parsed;
     let mut compiler = Compiler {
         roots,
-        variables,
+        variables: scope.variables,
         layout,
         data,
         locals: Vec::new(),
@@ -179,7 +184,7 @@ fn compile_named(
         depth: 0,
         deepest: 0,
     };
-    let node = compiler.compile(&tree).map_err(|Problem { id, message }| {
+    let node = compiler.compile(tree).map_err(|Problem { id, message }| {
         let offset = info.offset_for(id).map_or(0, |(start, _)| start as usize);
         let before: String = text.value.chars().take(offset).collect();
         let line = before.matches('\n').count();
@@ -218,6 +223,7 @@ fn inside(place: &Place, line: usize, column: usize) -> Place {
 pub fn compile_variables(
     variables: &[Named],
     roots: &[Root],
+    trees: &Trees,
     layout: &mut Layout,
     data: &Data,
 ) -> Result<Variables, Vec<CompileError>> {
@@ -234,6 +240,7 @@ pub fn compile_variables(
         let scope = Scope {
             roots,
             variables: &compiled,
+            trees,
         };
         match compile(&variable.expression, scope, layout, data) {
             Ok(expression) => {

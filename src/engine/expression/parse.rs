@@ -1,5 +1,9 @@
 //! From text to the syntax tree, within limits that keep the parser's recursion bounded.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
 use cel::common::ast::{IdedExpr, SourceInfo};
 use cel::parser::Parser;
 
@@ -19,8 +23,38 @@ pub(super) struct SyntaxError {
     pub column: usize,
 }
 
+/// A syntax tree, and where its parts stand in the text.
+pub(super) type Tree = (IdedExpr, SourceInfo);
+
+/// Trees of texts that were parsed lately: parsing is most of a compilation, and policies of one hand repeat each other.
+#[derive(Debug, Default)]
+pub struct Trees(RefCell<HashMap<Box<str>, Rc<Tree>>>);
+
+impl Trees {
+    /// So many are kept; then all are forgotten.
+    const MOST: usize = 256;
+    /// Longer texts are not kept: a tree is many times its text.
+    const LONGEST: usize = 512;
+
+    /// The syntax tree of `text`.
+    pub(super) fn of(&self, text: &str) -> Result<Rc<Tree>, SyntaxError> {
+        if let Some(tree) = self.0.borrow().get(text) {
+            return Ok(Rc::clone(tree));
+        }
+        let tree = Rc::new(parse(text)?);
+        if text.len() <= Self::LONGEST {
+            let mut kept = self.0.borrow_mut();
+            if kept.len() >= Self::MOST {
+                kept.clear();
+            }
+            kept.insert(text.into(), Rc::clone(&tree));
+        }
+        Ok(tree)
+    }
+}
+
 /// The syntax tree of `text`, macros of the standard library expanded.
-pub(super) fn parse(text: &str) -> Result<(IdedExpr, SourceInfo), SyntaxError> {
+fn parse(text: &str) -> Result<Tree, SyntaxError> {
     let plain = |message: String| SyntaxError {
         message,
         line: 0,
@@ -138,6 +172,24 @@ mod tests {
         assert_eq!(depth("[1, a.b, [c.d]]"), 3);
         assert_eq!(depth("a.b || c.d || e.f"), 1);
         assert!(depth(&"!".repeat(500)) > MAX_CHAIN);
+    }
+
+    #[test]
+    fn trees_are_kept_within_bounds() {
+        let trees = Trees::default();
+        let first = trees.of("a + 1").unwrap();
+        assert!(Rc::ptr_eq(&first, &trees.of("a + 1").unwrap()));
+        assert!(trees.of("a +").is_err());
+        let long = format!("'{}'", "x".repeat(Trees::LONGEST));
+        assert!(!Rc::ptr_eq(
+            &trees.of(&long).unwrap(),
+            &trees.of(&long).unwrap()
+        ));
+        for index in 0..2 * Trees::MOST {
+            trees.of(&index.to_string()).unwrap();
+            assert!(trees.0.borrow().len() <= Trees::MOST);
+        }
+        assert!(!Rc::ptr_eq(&first, &trees.of("a + 1").unwrap()));
     }
 
     #[test]

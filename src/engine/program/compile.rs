@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::engine::expression::{self, Scope, Variables, compile_variables};
+use crate::engine::expression::{self, Scope, Trees, Variables, compile_variables};
 use crate::engine::input::{Layout, Root};
 use crate::engine::rego::compile_rego;
 use crate::engine::{
@@ -136,6 +136,7 @@ impl Compiler {
             errors,
             unsupported,
             current: 0,
+            trees: Trees::default(),
         };
         build.documents(&self.documents);
         build.finish(self.documents)
@@ -198,6 +199,7 @@ pub(super) struct Build {
     /// How many of them are Rego that this engine does not take.
     unsupported: usize,
     current: usize,
+    trees: Trees,
 }
 
 impl Build {
@@ -293,7 +295,7 @@ impl Build {
 
     pub fn variables(&mut self, variables: &[Named], roots: &[Root]) -> Variables {
         let Program { layout, data, .. } = &mut self.program;
-        compile_variables(variables, roots, layout, data).unwrap_or_else(|errors| {
+        compile_variables(variables, roots, &self.trees, layout, data).unwrap_or_else(|errors| {
             let current = self.current;
             self.errors
                 .extend(errors.into_iter().map(|error| (current, error)));
@@ -308,7 +310,12 @@ impl Build {
         variables: &Variables,
     ) -> Option<Condition> {
         let Program { layout, data, .. } = &mut self.program;
-        match expression::compile(text, Scope { roots, variables }, layout, data) {
+        let scope = Scope {
+            roots,
+            variables,
+            trees: &self.trees,
+        };
+        match expression::compile(text, scope, layout, data) {
             Ok(expression) => Some(Condition {
                 expression,
                 place: text.place.path.clone(),

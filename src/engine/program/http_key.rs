@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::engine::expression::{self, Expression, Scope, Variables};
+use crate::engine::expression::{self, Expression, Scope, Trees, Variables};
 use crate::engine::input::Root;
 use crate::engine::{DataBuilder, Value};
 use crate::policy::{Place, Text};
@@ -59,6 +59,7 @@ impl HttpKey {
         let scope = Scope {
             roots: ROOTS,
             variables: &Variables::default(),
+            trees: &Trees::default(),
         };
         let compiled = expression::compile_without_data(&text, scope, &mut program.layout);
         Ok(Self {

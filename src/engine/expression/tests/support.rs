@@ -4,7 +4,7 @@ use bumpalo::Bump;
 
 use crate::engine::data::{Data, DataBuilder};
 use crate::engine::expression::{
-    CompileError, Expression, Failure, Frame, Scope, Variables, compile, compile_named,
+    CompileError, Expression, Failure, Frame, Scope, Trees, Variables, compile, compile_named,
     compile_variables,
 };
 use crate::engine::input::{Layout, Root, Slots};
@@ -43,6 +43,7 @@ pub fn answer(expression: &str, world: &World) -> String {
     }
     let data = builder.finish();
     let mut layout = Layout::default();
+    let trees = Trees::default();
     let named: Vec<Named> = world
         .variables
         .iter()
@@ -51,13 +52,14 @@ pub fn answer(expression: &str, world: &World) -> String {
             expression: text(expression),
         })
         .collect();
-    let variables = match compile_variables(&named, &[Root::Input], &mut layout, &data) {
+    let variables = match compile_variables(&named, &[Root::Input], &trees, &mut layout, &data) {
         Ok(variables) => variables,
         Err(errors) => return format!("refused: {}", errors[0].message),
     };
     let scope = Scope {
         roots: &[Root::Input],
         variables: &variables,
+        trees: &trees,
     };
     let compiled = match compile(&text(expression), scope, &mut layout, &data) {
         Ok(compiled) => compiled,
@@ -105,10 +107,15 @@ pub fn compile_with(
     names: &[(&str, Root)],
     layout: &mut Layout,
 ) -> Result<Expression, CompileError> {
+    let scope = Scope {
+        roots: &[],
+        variables: &Variables::default(),
+        trees: &Trees::default(),
+    };
     compile_named(
         &text(expression),
         names,
-        &Variables::default(),
+        scope,
         layout,
         Some(&Data::default()),
     )
