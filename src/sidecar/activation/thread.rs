@@ -1,4 +1,4 @@
-//! The thread of an activation: of the lowest priority, so that requests go first where cores are few.
+//! The thread of an activation: of a low priority, so that requests go first where cores are few.
 
 use tokio::sync::oneshot;
 
@@ -39,9 +39,10 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn the_thread_has_the_lowest_priority() {
+    async fn the_thread_steps_back() {
         let priority = || rustix::process::getpriority_process(None).unwrap();
-        assert_eq!(apart(priority).await.unwrap(), 19);
-        assert!(priority() < 19);
+        let own = priority();
+        assert_eq!(apart(priority).await.unwrap(), (own + 10).min(19));
+        assert_eq!(priority(), own);
     }
 }
