@@ -17,8 +17,9 @@ use tokio::sync::mpsc;
 
 pub use record::{Record, Records};
 
-/// Bytes of one buffer. A record that does not fit into one goes without its input and result.
-pub const BUFFER_BYTES: usize = 64 * 1024;
+/// Bytes of one buffer: each that is full wakes the consumer. A record that does not fit into one goes without its input and
+/// result.
+pub const BUFFER_BYTES: usize = 128 * 1024;
 
 /// The sending end; each worker takes a [`Recorder`] of its own.
 #[derive(Clone, Debug)]
@@ -142,18 +143,22 @@ impl Recorder {
     /// Records a decision. Its result may follow, until the next record: [`Self::result`].
     pub fn record(&mut self, record: &Record<'_>) {
         self.last = None;
-        let whole = record.size();
-        let record = if whole > BUFFER_BYTES {
-            record.without_documents()
+        let size = record.size();
+        if size > BUFFER_BYTES {
+            let cut = record.without_documents();
+            self.append(&cut, cut.size());
         } else {
-            *record
-        };
-        if !self.make_room(record.size()) {
+            self.append(record, size);
+        }
+    }
+
+    fn append(&mut self, record: &Record<'_>, size: usize) {
+        if !self.make_room(size) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
         self.last = Some(self.bytes.len());
-        record.write(&mut self.bytes);
+        record.write(size, &mut self.bytes);
     }
 
     /// Whether results are kept.

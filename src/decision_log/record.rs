@@ -70,8 +70,16 @@ impl<'a> Record<'a> {
     }
 
     /// Bytes in a buffer.
-    pub(super) fn size(&self) -> usize {
-        HEAD + self.texts().iter().map(|text| text.len()).sum::<usize>()
+    pub(super) const fn size(&self) -> usize {
+        HEAD + self.revision.len()
+            + self.door.len()
+            + short(self.path).len()
+            + short(self.request_id).len()
+            + short(self.traceparent).len()
+            + short(self.subject).len()
+            + self.error.len()
+            + self.input.len()
+            + self.result.len()
     }
 
     /// What is left where the whole does not fit into a buffer.
@@ -84,12 +92,11 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Appends it; there is room.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+    /// Appends it; there is room for its [`Record::size`].
+    pub(super) fn write(&self, size: usize, out: &mut Vec<u8>) {
         let texts = self.texts();
         let mut head = [0; HEAD];
         let mut writer = Writer(&mut head);
-        let size = HEAD + texts.iter().map(|text| text.len()).sum::<usize>();
         writer.put((size as u32).to_le_bytes());
         writer.put(self.decision_id.into_bytes());
         let nanos = i64::try_from(self.at.unix_nanos()).unwrap_or(i64::MAX);
@@ -114,7 +121,7 @@ impl<'a> Record<'a> {
             writer.put((text.len() as u32).to_le_bytes());
         }
         out.extend_from_slice(&head);
-        for text in texts {
+        for text in texts.into_iter().filter(|text| !text.is_empty()) {
             out.extend_from_slice(text);
         }
     }
@@ -204,8 +211,11 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-fn short(text: &[u8]) -> &[u8] {
-    text.get(..SHORT).unwrap_or(text)
+const fn short(text: &[u8]) -> &[u8] {
+    match text.split_at_checked(SHORT) {
+        Some((short, _)) => short,
+        None => text,
+    }
 }
 
 struct Writer<'a>(&'a mut [u8]);

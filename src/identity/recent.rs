@@ -12,11 +12,14 @@ use super::claims::Claims;
 const PLACES: usize = 256;
 /// A longer token is looked up by its SHA-256 each time.
 const TOKEN_BYTES: usize = 2048;
+/// So many bytes at a token's end are hashed: all of a short signature, enough of a long one that nobody guesses it.
+const HASHED: usize = 96;
 
 /// A small table of verified tokens.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
-    /// Keyed by chance: nobody outside can tell which tokens share a place, or how far a comparison went.
+    /// Keyed by chance: nobody outside can tell which tokens share a place. How far a comparison went says nothing to whoever
+    /// does not know the signature already.
     hasher: RandomState,
     places: Vec<Option<Entry>>,
 }
@@ -35,12 +38,17 @@ impl std::fmt::Debug for Entry {
 }
 
 impl Recent {
+    fn hash(&self, token: &[u8]) -> u64 {
+        let end = token.len().saturating_sub(HASHED);
+        self.hasher.hash_one(token.get(end..).unwrap_or_default())
+    }
+
     /// The claims of exactly this token.
     pub(super) fn get(&self, token: &[u8]) -> Option<&Arc<Claims>> {
         if self.places.is_empty() {
             return None;
         }
-        let hash = self.hasher.hash_one(token);
+        let hash = self.hash(token);
         let entry = self.places.get(place(hash))?.as_ref()?;
         (entry.hash == hash && *entry.token == *token).then_some(&entry.claims)
     }
@@ -52,7 +60,7 @@ impl Recent {
         if self.places.is_empty() {
             self.places.resize_with(PLACES, || None);
         }
-        let hash = self.hasher.hash_one(token);
+        let hash = self.hash(token);
         if let Some(entry) = self.places.get_mut(place(hash)) {
             *entry = Some(Entry {
                 hash,

@@ -139,6 +139,9 @@ fn json(bytes: &[u8]) -> Option<Value> {
 
 /// Trace and span of a W3C `traceparent`.
 pub(super) fn trace(bytes: &[u8]) -> Option<(&str, &str)> {
+    if bytes.is_empty() {
+        return None;
+    }
     let mut parts = std::str::from_utf8(bytes).ok()?.split('-');
     let (version, trace, span) = (parts.next()?, parts.next()?, parts.next()?);
     let is_id = |id: &str, length: usize| {

@@ -1,5 +1,8 @@
 //! A look at text that is known to be JSON, many bytes at a time: may it stand in a line as it is?
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+
 /// Bytes of a block.
 const BLOCK: usize = 32;
 /// Bytes of a trace of a credential.
@@ -12,29 +15,15 @@ const WINDOW: usize = BLOCK + TRACE - 1;
 pub(super) fn is_harmless(text: &[u8]) -> bool {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
-        #[expect(
-            unsafe_code,
-            reason = "the plain function, compiled for wider registers"
-        )]
+        #[expect(unsafe_code, reason = "the same look, compiled for wider registers")]
         // SAFETY: the processor has what the function is compiled for.
-        return unsafe { is_harmless_avx2(text) };
+        return unsafe { avx2::is_harmless(text) };
     }
     look(text)
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn is_harmless_avx2(text: &[u8]) -> bool {
-    look(text)
-}
-
-/// Written so that the compiler makes vectors of it (about 35 instructions for a block where there is AVX2): no branch
-/// within a block, and a flag for each of its bytes. Closures would stop it.
-#[inline(always)]
-#[expect(
-    clippy::inline_always,
-    reason = "compiled once for each width of registers"
-)]
+/// Written so that the compiler makes vectors of it: no branch within a block, and a flag for each of its bytes. Closures
+/// would stop it.
 fn look(text: &[u8]) -> bool {
     let mut flags = [0; BLOCK];
     let mut rest = text;
@@ -54,11 +43,7 @@ fn look(text: &[u8]) -> bool {
     flags.iter().fold(0, |all, flag| all | flag) == 0
 }
 
-#[inline(always)]
-#[expect(
-    clippy::inline_always,
-    reason = "compiled once for each width of registers"
-)]
+#[inline]
 fn block(window: &[u8; WINDOW], flags: &mut [u8; BLOCK]) {
     for at in 0..BLOCK {
         flags[at] |= harm(window[at], window[at + 1], window[at + 2]);
@@ -67,11 +52,7 @@ fn block(window: &[u8; WINDOW], flags: &mut [u8; BLOCK]) {
 
 /// Not zero where the first byte may not stand in a line, or the three are a trace of `authorization`, of `cookie` and
 /// `set-cookie`, or of `x-api-key`, in letters of either case.
-#[inline(always)]
-#[expect(
-    clippy::inline_always,
-    reason = "compiled once for each width of registers"
-)]
+#[inline]
 const fn harm(first: u8, second: u8, third: u8) -> u8 {
     let (a, b, c) = (first | 0x20, second | 0x20, third | 0x20);
     (first < 0x20) as u8

@@ -40,19 +40,11 @@ struct Sources {
     outcome: u8,
     cut: bool,
     host: Option<SocketAddr>,
-    texts: [Vec<u8>; TEXTS],
-}
-
-const TEXTS: usize = 5;
-
-const fn texts<'a>(record: &Record<'a>) -> [&'a [u8]; TEXTS] {
-    [
-        record.door,
-        record.error,
-        record.path,
-        record.revision,
-        record.subject,
-    ]
+    door: Vec<u8>,
+    error: Vec<u8>,
+    path: Vec<u8>,
+    revision: Vec<u8>,
+    subject: Vec<u8>,
 }
 
 /// The peer without its port, which is another one for each connection.
@@ -71,7 +63,11 @@ impl Sources {
             outcome: record.outcome,
             cut: record.cut,
             host: host(record),
-            texts: texts(record).map(<[u8]>::to_vec),
+            door: record.door.to_vec(),
+            error: record.error.to_vec(),
+            path: record.path.to_vec(),
+            revision: record.revision.to_vec(),
+            subject: record.subject.to_vec(),
         }
     }
 
@@ -81,11 +77,11 @@ impl Sources {
             && self.cut == record.cut
             && self.host == host(record)
             && self.bundles.as_deref() == bundles
-            && self
-                .texts
-                .iter()
-                .zip(texts(record))
-                .all(|(one, other)| one == other)
+            && self.door == record.door
+            && self.error == record.error
+            && self.path == record.path
+            && self.revision == record.revision
+            && self.subject == record.subject
     }
 }
 
