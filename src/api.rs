@@ -7,6 +7,7 @@ pub mod authzen;
 mod code;
 pub mod decision;
 pub mod ext_authz;
+pub mod id;
 pub mod json;
 pub mod ofrep;
 pub mod opa;

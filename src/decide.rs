@@ -12,6 +12,7 @@ mod question;
 mod recording;
 mod search;
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -35,6 +36,7 @@ pub use search::{Found, Search};
 
 use error::deciding;
 use input::Input;
+use question::nanos_since;
 use recording::{Made, Recording};
 
 /// Decides for one serving thread. Not shared; owns the thread's scratch memory.
@@ -363,7 +365,7 @@ impl Worker {
         question: &Question<'_>,
         evaluate: impl FnOnce(&Evaluation<'_>) -> Result<(Outcome, R), EvaluateError>,
     ) -> Result<R, DecideError> {
-        let started = Instant::now();
+        let (started, took) = (Instant::now(), Cell::new(None));
         let decision_id = self.fresh_id(question.now);
         self.scratch.reset();
         let snapshot = deciding(self.reader.load());
@@ -384,6 +386,7 @@ impl Worker {
                         snapshot,
                         decision_id,
                         started,
+                        took: &took,
                     },
                 };
                 // What a panic may have left half done is the scratch alone, and that is thrown away below.
@@ -398,7 +401,7 @@ impl Worker {
             }
             Err(not_now) => Err(DecideError::from(*not_now)),
         };
-        let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let nanos = took.get().unwrap_or_else(|| nanos_since(started));
         let outcome = result
             .as_ref()
             .map_or(Outcome::Error, |(outcome, _)| *outcome);

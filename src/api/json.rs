@@ -3,9 +3,10 @@
 use std::io::Write as _;
 
 use uuid::Uuid;
-use uuid::fmt::Hyphenated;
 
 use crate::model::{Timestamp, TimestampText};
+
+use super::id::hyphenated;
 
 /// Appends `text` as a JSON string.
 pub fn string(out: &mut Vec<u8>, text: &str) {
@@ -100,11 +101,9 @@ fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// Appends an id within quotes.
 pub fn uuid(out: &mut Vec<u8>, id: Uuid) {
-    let mut buffer = [b'"'; Hyphenated::LENGTH + 2];
-    if let Some(text) = buffer.get_mut(1..=Hyphenated::LENGTH) {
-        id.hyphenated().encode_lower(text);
-    }
-    out.extend_from_slice(&buffer);
+    out.push(b'"');
+    out.extend_from_slice(&hyphenated(id));
+    out.push(b'"');
 }
 
 /// Appends a moment within quotes.

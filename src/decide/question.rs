@@ -1,5 +1,6 @@
 //! What is asked, and what comes with every answer.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -59,6 +60,26 @@ pub struct Answered<'a> {
     pub decision_id: Uuid,
     /// When the decision was begun.
     pub started: Instant,
+    pub(super) took: &'a Cell<Option<u64>>,
+}
+
+impl Answered<'_> {
+    /// Nanoseconds that the decision took: until this was first asked. Asked once more, the clock is not.
+    #[must_use]
+    pub fn nanos(&self) -> u64 {
+        self.took.get().unwrap_or_else(|| {
+            let nanos = nanos_since(self.started);
+            self.took.set(Some(nanos));
+            nanos
+        })
+    }
+}
+
+/// Nanoseconds since then; five centuries at most.
+pub(super) fn nanos_since(moment: Instant) -> u64 {
+    let elapsed = moment.elapsed();
+    let nanos = elapsed.as_secs().saturating_mul(1_000_000_000);
+    nanos.saturating_add(u64::from(elapsed.subsec_nanos()))
 }
 
 /// A question about flags.

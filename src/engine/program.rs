@@ -116,7 +116,7 @@ impl Program {
 
     fn validate_in<'a>(
         &'a self,
-        mut run: Run<'a>,
+        run: &mut Run<'a>,
         input: &'a [u8],
     ) -> Result<Validation<'a>, EvaluateError> {
         run.object_input(input)?;
@@ -150,7 +150,7 @@ impl Program {
 
     fn access_in<'a>(
         &'a self,
-        mut run: Run<'a>,
+        run: &mut Run<'a>,
         request: AccessRequest<'a>,
     ) -> Result<Access<'a>, EvaluateError> {
         let asked = run.ask(request)?;
@@ -173,7 +173,7 @@ impl Program {
 
     fn http_in<'a>(
         &'a self,
-        mut run: Run<'a>,
+        run: &mut Run<'a>,
         request: &HttpRequest<'a>,
     ) -> Result<HttpAccess<'a>, EvaluateError> {
         let roles = run.read_http(request)?;

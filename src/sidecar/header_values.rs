@@ -6,6 +6,8 @@ use bytes::BytesMut;
 use http::HeaderValue;
 use uuid::Uuid;
 
+use crate::api::id;
+
 /// See the module.
 #[derive(Debug)]
 pub struct HeaderValues {
@@ -49,16 +51,19 @@ impl HeaderValues {
     }
 
     /// An id as text.
+    #[expect(
+        unsafe_code,
+        reason = "looking at every byte again costs as much as writing them"
+    )]
     pub fn id(&self, id: Uuid) -> HeaderValue {
-        let mut buffer = Uuid::encode_buffer();
-        let text = id.hyphenated().encode_lower(&mut buffer);
         let mut block = self.ids.borrow_mut();
-        if block.capacity() < text.len() {
-            block.reserve(text.len() * Self::BLOCK);
+        if block.capacity() < id::LENGTH {
+            block.reserve(id::LENGTH * Self::BLOCK);
         }
-        block.extend_from_slice(text.as_bytes());
-        HeaderValue::from_maybe_shared(block.split().freeze())
-            .unwrap_or_else(|_| HeaderValue::from_static("-"))
+        block.extend_from_slice(&id::hyphenated(id));
+        let text = block.split().freeze();
+        // SAFETY: digits and hyphens may stand in a header; `values_are_those_of_the_moment` reads them back.
+        unsafe { HeaderValue::from_maybe_shared_unchecked(text) }
     }
 }
 

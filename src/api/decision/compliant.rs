@@ -1,7 +1,6 @@
 //! The answer that most validations get, written once and then copied.
 
-use uuid::fmt::Hyphenated;
-
+use crate::api::id;
 use crate::model::Validation;
 
 use super::{Envelope, Timing, validation};
@@ -41,9 +40,9 @@ impl Compliant {
         }
         let start = out.len();
         out.extend_from_slice(&self.text);
-        let id = start + self.id;
-        if let Some(place) = out.get_mut(id..id + Hyphenated::LENGTH) {
-            envelope.decision_id.hyphenated().encode_lower(place);
+        let at = start + self.id;
+        if let Some(place) = out.get_mut(at..at + id::LENGTH) {
+            place.copy_from_slice(&id::hyphenated(envelope.decision_id));
         }
     }
 

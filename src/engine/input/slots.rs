@@ -112,7 +112,10 @@ impl<'a> Slots<'a> {
     ) -> Result<Option<[Part; N]>, InputError> {
         let text = utf8(text)?;
         for root in parts.iter().map(|part| part.root).chain([root]) {
-            self.clear(layout, Layout::root(root));
+            let slot = Layout::root(root);
+            if self.contains(slot) {
+                self.clear(layout, slot);
+            }
         }
         Scanner::new(text, (layout, self), arena, max_depth, duplicates)
             .document_of(Layout::root(root), parts)

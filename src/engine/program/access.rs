@@ -11,7 +11,7 @@ use crate::policy::Effect;
 use super::access_control::{Caller, Verdict};
 use super::access_request::Asked;
 use super::roles::{DerivedRoles, Entered, RoleNeed};
-use super::run::{Outcome, Run};
+use super::run::{Outcome, Reports, Run};
 use super::version::{Condition, VersionId};
 use super::{EvaluateError, Program};
 
@@ -94,30 +94,51 @@ impl AccessRules {
 
     /// The rules for a resource type and an action, in order.
     fn candidates<'a>(&'a self, kind: &str, action: &str, arena: &'a Bump) -> &'a [u32] {
-        let mut found = BumpVec::new_in(arena);
-        for by_action in self.by_type.get(kind).into_iter().chain([&self.any_type]) {
-            found.extend_from_slice(&by_action.any);
-            found.extend(by_action.actions.get(action).into_iter().flatten());
+        let of_type = self.by_type.get(kind);
+        let any_action = of_type.map_or(&[][..], |of_type| &of_type.any);
+        let lists = [
+            any_action,
+            of_type.map_or(&[][..], |of_type| of_type.of(action)),
+            &self.any_type.any,
+            self.any_type.of(action),
+        ];
+        let mut there = lists.into_iter().filter(|list| !list.is_empty());
+        let Some(first) = there.next() else {
+            return &[];
+        };
+        if there.next().is_none() {
+            return first;
         }
-        // Not longer than what can apply; a resource type may be written twice.
+        let mut found = BumpVec::with_capacity_in(lists.iter().map(|list| list.len()).sum(), arena);
+        for list in lists {
+            found.extend_from_slice(list);
+        }
+        // Not longer than what can apply.
         found.sort_unstable();
-        found.dedup();
         found.into_bump_slice()
     }
 }
 
 impl ByAction {
     fn add(&mut self, position: u32, actions: &[String]) {
+        // A resource type may be written twice, and so may an action.
+        let push = |list: &mut Vec<u32>| {
+            if list.last() != Some(&position) {
+                list.push(position);
+            }
+        };
         if actions.is_empty() || actions.iter().any(|action| action == "*") {
-            self.any.push(position);
+            push(&mut self.any);
             return;
         }
         for action in actions {
-            self.actions
-                .entry(action.as_str().into())
-                .or_default()
-                .push(position);
+            push(self.actions.entry(action.as_str().into()).or_default());
         }
+    }
+
+    /// The rules that name an action, in order.
+    fn of(&self, action: &str) -> &[u32] {
+        self.actions.get(action).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -132,7 +153,7 @@ impl Program {
     /// Decides access for what was asked, which is in its slots.
     pub(super) fn run_access<'a>(
         &'a self,
-        mut run: Run<'a>,
+        run: &mut Run<'a>,
         asked: &Asked<'a>,
     ) -> Result<Access<'a>, EvaluateError> {
         let (ruling, ruled) = run.access_rules(asked)?;
@@ -162,17 +183,22 @@ impl Program {
                 },
             ) => (true, self.allowed(rule)),
             (None, _) if ruled => (false, AccessReason::NoMatch),
-            (None, _) if controlled => (true, self.permitted(&run)),
+            (None, _) if controlled => (true, self.permitted(run)),
             (None, _) => (false, AccessReason::NoPolicy),
         };
+        let Reports {
+            errors,
+            considered,
+            variants,
+        } = run.take_reports();
         Ok(Access {
             allowed,
             reason,
             required_permissions: required.into_bump_slice(),
             missing_permissions: missing.into_bump_slice(),
-            errors: run.issues.into_bump_slice(),
-            considered: run.considered.into_bump_slice(),
-            variants: run.assignments.into_named(),
+            errors,
+            considered,
+            variants,
         })
     }
 

@@ -249,7 +249,8 @@ impl<'a> Run<'a> {
             ));
         }
         let mut service_roles = BumpVec::new_in(self.arena);
-        if !check && self.context.claims.is_none() {
+        // Nobody else looks at them.
+        if !check && self.context.claims.is_none() && !self.program.access_controls.is_empty() {
             service_roles.extend_from_slice(&roles);
         }
         self.caller_roles(&mut service_roles)?;

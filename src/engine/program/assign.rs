@@ -45,9 +45,9 @@ impl<'a> Assignments<'a> {
         }
     }
 
-    /// The variants that decided.
-    pub fn into_named(self) -> &'a [Assignment<'a>] {
-        self.named.into_bump_slice()
+    /// The variants that decided, once.
+    pub fn take_named(&mut self, arena: &'a Bump) -> &'a [Assignment<'a>] {
+        std::mem::replace(&mut self.named, BumpVec::new_in(arena)).into_bump_slice()
     }
 }
 

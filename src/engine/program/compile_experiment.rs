@@ -10,6 +10,7 @@ use crate::engine::table::Table;
 use crate::model::{Group, PolicyId, VersionStatus};
 use crate::policy::{self, Document};
 
+use super::bucket::Salt;
 use super::compile::Build;
 use super::experiment::{Choice, Experiment, Which};
 use super::version::Gate;
@@ -81,7 +82,7 @@ impl Build {
             name,
             version,
             hash: source.hash,
-            salt: source.salt.clone(),
+            salt: Salt::new(&source.salt),
             rollout: source.rollout,
             weights: source
                 .variants

@@ -12,7 +12,7 @@ use crate::policy::{Rule, ServicePolicy, ServicePolicyType};
 
 use super::access_control::{Blame, Caller};
 use super::access_request::invalid;
-use super::run::{Run, written};
+use super::run::{Reports, Run, written};
 use super::validation::{Finding, Violations, violation};
 use super::version::VersionId;
 use super::{EvaluateError, Program};
@@ -165,7 +165,7 @@ impl Program {
     /// Decides about the consumption in the slots.
     pub(super) fn run_consumption<'a>(
         &'a self,
-        mut run: Run<'a>,
+        run: &mut Run<'a>,
     ) -> Result<Consumption<'a>, EvaluateError> {
         let slots = &self.consumption_slots;
         let consumer = run.consumer(slots.consumer, "/consumer_id")?;
@@ -187,14 +187,19 @@ impl Program {
         let reason = reason
             .or_else(|| violations.first().map(|first| first.message))
             .unwrap_or("");
+        let Reports {
+            errors,
+            considered,
+            variants,
+        } = run.take_reports();
         Ok(Consumption {
             allowed: violations.is_empty(),
             reason,
             violations: violations.into_bump_slice(),
             limits,
-            errors: run.issues.into_bump_slice(),
-            considered: run.considered.into_bump_slice(),
-            variants: run.assignments.into_named(),
+            errors,
+            considered,
+            variants,
         })
     }
 }

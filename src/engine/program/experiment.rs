@@ -7,7 +7,7 @@ use crate::model::{Group, PolicyId, VariantReason};
 use crate::policy::ExperimentHash;
 
 use super::assign::Assigned;
-use super::bucket;
+use super::bucket::{self, Salt};
 use super::version::{Condition, VersionId};
 
 /// The experiments of a program, and the policies that are in one.
@@ -25,7 +25,7 @@ pub(super) struct Experiment {
     pub name: Arc<str>,
     pub version: VersionId,
     pub hash: ExperimentHash,
-    pub salt: String,
+    pub salt: Salt,
     pub rollout: u32,
     /// Names and weights, in the order written.
     pub variants: Vec<String>,

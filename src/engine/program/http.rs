@@ -104,7 +104,7 @@ impl Program {
     /// Decides about the request in the slots.
     pub(super) fn run_http<'a>(
         &'a self,
-        mut run: Run<'a>,
+        run: &mut Run<'a>,
         request: &HttpRequest<'a>,
         roles: &[&'a str],
     ) -> Result<HttpAccess<'a>, EvaluateError> {
@@ -172,9 +172,10 @@ impl Program {
                 };
             }
         }
-        answer.access.errors = run.issues.into_bump_slice();
-        answer.access.considered = run.considered.into_bump_slice();
-        answer.access.variants = run.assignments.into_named();
+        let reports = run.take_reports();
+        answer.access.errors = reports.errors;
+        answer.access.considered = reports.considered;
+        answer.access.variants = reports.variants;
         Ok(answer)
     }
 }

@@ -84,7 +84,7 @@ impl HttpKey {
         context: &Context<'a>,
         scratch: &'a Scratch,
     ) -> Result<Option<&'a str>, EvaluateError> {
-        let mut run = Run::new(&self.program, &[], context, scratch)?;
+        let run = Run::new(&self.program, &[], context, scratch)?;
         run.read_http(request)?;
         let outcome = run.quietly(self.expression.evaluate(&run.frame))?;
         let text = match outcome {

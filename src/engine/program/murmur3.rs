@@ -3,22 +3,51 @@
 const C1: u32 = 0xcc9e_2d51;
 const C2: u32 = 0x1b87_3593;
 
-/// The hash of `bytes` under `seed`. An iterator, so that `<salt>:<key>` is hashed without joining it.
-pub(super) fn murmur3_x86_32(bytes: impl IntoIterator<Item = u8>, seed: u32) -> u32 {
-    let mut hash = seed;
-    let mut length: u32 = 0;
-    let mut block: u32 = 0;
-    for byte in bytes {
-        block |= u32::from(byte) << (8 * (length % 4));
-        length = length.wrapping_add(1);
-        if length.is_multiple_of(4) {
-            hash = (hash ^ mix(block)).rotate_left(13);
-            hash = hash.wrapping_mul(5).wrapping_add(0xe654_6b64);
-            block = 0;
+/// A hash under way: what many texts begin with is hashed once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Murmur3 {
+    hash: u32,
+    length: u32,
+    block: u32,
+}
+
+impl Murmur3 {
+    pub const fn new(seed: u32) -> Self {
+        Self {
+            hash: seed,
+            length: 0,
+            block: 0,
         }
     }
-    hash ^= mix(block);
-    finish(hash ^ length)
+
+    /// With `bytes` after what it has.
+    #[must_use]
+    pub fn with(self, bytes: &[u8]) -> Self {
+        let Self {
+            mut hash,
+            mut length,
+            mut block,
+        } = self;
+        for byte in bytes {
+            block |= u32::from(*byte) << (8 * (length % 4));
+            length = length.wrapping_add(1);
+            if length.is_multiple_of(4) {
+                hash = (hash ^ mix(block)).rotate_left(13);
+                hash = hash.wrapping_mul(5).wrapping_add(0xe654_6b64);
+                block = 0;
+            }
+        }
+        Self {
+            hash,
+            length,
+            block,
+        }
+    }
+
+    /// The hash of all.
+    pub const fn finish(self) -> u32 {
+        finish(self.hash ^ mix(self.block) ^ self.length)
+    }
 }
 
 const fn mix(block: u32) -> u32 {
@@ -35,10 +64,15 @@ const fn finish(mut hash: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::murmur3_x86_32;
+    use super::Murmur3;
 
     fn hash(text: &str, seed: u32) -> u32 {
-        murmur3_x86_32(text.bytes(), seed)
+        let whole = Murmur3::new(seed).with(text.as_bytes()).finish();
+        for cut in 0..=text.len() {
+            let (start, end) = text.as_bytes().split_at(cut);
+            assert_eq!(Murmur3::new(seed).with(start).with(end).finish(), whole);
+        }
+        whole
     }
 
     #[test]

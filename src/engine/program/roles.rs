@@ -126,6 +126,7 @@ impl<'a> Run<'a> {
                 true
             }
             Some(Value::List(items)) => {
+                roles.reserve_exact(items.len());
                 roles.extend(items.iter().filter_map(Value::as_str));
                 items.iter().all(|item| item.as_str().is_some())
             }

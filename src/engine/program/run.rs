@@ -9,7 +9,7 @@ use crate::engine::Value;
 use crate::engine::expression::{Failure, Frame};
 use crate::engine::input::{Part, PartName, Root, Slots};
 use crate::engine::value::write_text;
-use crate::model::{Consideration, EvaluationIssue};
+use crate::model::{Assignment, Consideration, EvaluationIssue};
 
 use super::assign::Assignments;
 use super::version::{Condition, Version, VersionId};
@@ -31,6 +31,13 @@ pub(super) struct Run<'a> {
     pub service_elements: Cell<Option<usize>>,
 }
 
+/// What a decision reports beside its answer.
+pub(super) struct Reports<'a> {
+    pub errors: &'a [EvaluationIssue<'a>],
+    pub considered: &'a [Consideration<'a>],
+    pub variants: &'a [Assignment<'a>],
+}
+
 /// What an expression came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome<'a, T> {
@@ -46,7 +53,7 @@ impl<'a> Run<'a> {
         input: &[u8],
         context: &Context<'a>,
         scratch: &'a Scratch,
-    ) -> Result<Self, EvaluateError> {
+    ) -> Result<&'a mut Self, EvaluateError> {
         let run = Self::without_claims(program, input, context, scratch)?;
         if let Some(claims) = context.claims {
             run.fill(Root::Jwt, claims)?;
@@ -60,14 +67,15 @@ impl<'a> Run<'a> {
         input: &[u8],
         context: &Context<'a>,
         scratch: &'a Scratch,
-    ) -> Result<Self, EvaluateError> {
+    ) -> Result<&'a mut Self, EvaluateError> {
         let limit = context.limits.input_bytes;
         if input.len() > limit {
             return Err(EvaluateError::TooLarge { limit });
         }
         let arena = &scratch.arena;
         let slots: &'a Slots<'a> = arena.alloc(Slots::new(&program.layout, arena));
-        let run = Self {
+        // Made in its place: it is large, and handed on several times.
+        let run = arena.alloc_with(|| Self {
             program,
             arena,
             frame: Frame::new(
@@ -83,7 +91,7 @@ impl<'a> Run<'a> {
             considered: BumpVec::new_in(arena),
             assignments: Assignments::new(arena),
             service_elements: Cell::new(None),
-        };
+        });
         if !context.principal.is_empty() {
             run.set_peer(
                 Root::Source,
@@ -98,6 +106,19 @@ impl<'a> Run<'a> {
 
     pub fn slots(&self) -> &'a Slots<'a> {
         self.frame.slots
+    }
+
+    /// What it reports beside its answer, once.
+    pub fn take_reports(&mut self) -> Reports<'a> {
+        let none = BumpVec::new_in(self.arena);
+        let errors = std::mem::replace(&mut self.issues, none);
+        let none = BumpVec::new_in(self.arena);
+        let considered = std::mem::replace(&mut self.considered, none);
+        Reports {
+            errors: errors.into_bump_slice(),
+            considered: considered.into_bump_slice(),
+            variants: self.assignments.take_named(self.arena),
+        }
     }
 
     /// Puts JSON text at a root.

@@ -73,7 +73,7 @@ impl Program {
             limits,
         };
         let start = |input: &[u8]| {
-            let mut run = Run::new(self, input, &context, scratch).map_err(|e| e.to_string())?;
+            let run = Run::new(self, input, &context, scratch).map_err(|e| e.to_string())?;
             run.only = Some(version);
             Ok::<_, String>(run)
         };

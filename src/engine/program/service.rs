@@ -59,6 +59,7 @@ impl Service {
     }
 
     /// Whether nothing is wrong with the service in the slots.
+    #[inline]
     pub fn complies<'a>(
         &'a self,
         run: &Run<'a>,

@@ -7,7 +7,7 @@ use crate::engine::input::Root;
 use crate::model::{Severity, Validation, Violation};
 
 use super::index::Index;
-use super::run::{Outcome, Run};
+use super::run::{Outcome, Reports, Run};
 use super::service::{Findings, Service, ServiceSlots};
 use super::version::{Condition, Gate, Version, VersionId};
 use super::{EvaluateError, Program};
@@ -111,7 +111,7 @@ impl Program {
     /// Runs every program that can apply. The input is in its slots.
     pub(super) fn run_validation<'a>(
         &'a self,
-        mut run: Run<'a>,
+        run: &mut Run<'a>,
     ) -> Result<Validation<'a>, EvaluateError> {
         let mut violations = BumpVec::new_in(run.arena);
         let mut failed = 0;
@@ -128,6 +128,11 @@ impl Program {
                 }
             }
         }
+        let Reports {
+            errors,
+            considered,
+            variants,
+        } = run.take_reports();
         Ok(Validation {
             violations: violations.into_bump_slice(),
             evaluated: if run.only.is_some() {
@@ -136,15 +141,16 @@ impl Program {
                 validations.policies
             },
             failed,
-            errors: run.issues.into_bump_slice(),
-            considered: run.considered.into_bump_slice(),
-            variants: run.assignments.into_named(),
+            errors,
+            considered,
+            variants,
         })
     }
 }
 
 impl<'a> Run<'a> {
     /// Runs one program; true where it failed.
+    #[inline]
     fn program(
         &mut self,
         program: &'a ValidationProgram,

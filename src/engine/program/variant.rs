@@ -17,6 +17,8 @@ pub(super) struct VariantSlots {
     experiment: Slot,
     policy: Slot,
     key: Slot,
+    /// Only whether there is one.
+    context: Slot,
 }
 
 impl VariantSlots {
@@ -26,6 +28,7 @@ impl VariantSlots {
             experiment: slot("experiment"),
             policy: slot("policy_id"),
             key: slot("key"),
+            context: layout.presence(Root::Input, &["context"]),
         }
     }
 }
@@ -53,7 +56,7 @@ impl Program {
         context: &Context<'a>,
         scratch: &'a Scratch,
     ) -> Result<Flag<'a>, EvaluateError> {
-        let mut run = Run::new(self, details.unwrap_or_default(), context, scratch)?;
+        let run = Run::new(self, details.unwrap_or_default(), context, scratch)?;
         run.fill_key(key, details)?;
         if let Some(experiment) = self.experiments.named(name) {
             let word = |variant: &String| matches!(variant.as_str(), "true" | "false");
@@ -72,11 +75,15 @@ impl Program {
 
     pub(super) fn run_variant<'a>(
         &'a self,
-        mut run: Run<'a>,
+        run: &mut Run<'a>,
         body: &'a [u8],
     ) -> Result<VariantAnswer<'a>, EvaluateError> {
-        let [context] = members(body, ["context"], run.context.duplicates)?.unwrap_or_default();
         let slots = &self.variant_slots;
+        let [context] = if run.slots().contains(slots.context) {
+            members(body, ["context"], run.context.duplicates)?.unwrap_or_default()
+        } else {
+            [None]
+        };
         let key = run.optional_text(slots.key, "/key")?;
         let experiment = run.optional_text(slots.experiment, "/experiment")?;
         let policy = run.optional_text(slots.policy, "/policy_id")?;
@@ -155,7 +162,7 @@ impl<'a> Run<'a> {
     }
 
     fn experiment_answer(
-        mut self,
+        &mut self,
         experiment: &'a Experiment,
         choice: Option<&'a Choice>,
     ) -> Result<VariantAnswer<'a>, EvaluateError> {
@@ -173,11 +180,11 @@ impl<'a> Run<'a> {
                     .or_else(|| choice.active_text())
             }),
             reason,
-            errors: self.issues.into_bump_slice(),
+            errors: self.take_reports().errors,
         })
     }
 
-    fn group_answer(mut self, choice: &'a Choice) -> VariantAnswer<'a> {
+    fn group_answer(&mut self, choice: &'a Choice) -> VariantAnswer<'a> {
         let group = self.group();
         let variant = group.map(|group| usize::from(group == Group::B));
         VariantAnswer {
@@ -191,13 +198,13 @@ impl<'a> Run<'a> {
             } else {
                 VariantReason::NoKey
             },
-            errors: self.issues.into_bump_slice(),
+            errors: self.take_reports().errors,
         }
     }
 
     /// A document's own test: which variant its experiment gives a key.
     pub fn test_variant(
-        mut self,
+        &mut self,
         experiment: &'a Experiment,
         key: &'a str,
         context: Option<&'a [u8]>,

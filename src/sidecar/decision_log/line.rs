@@ -8,6 +8,7 @@ mod usual;
 
 use ring::digest::{SHA256, digest};
 
+use crate::api::id::hyphenated;
 use crate::api::json;
 use crate::decision_log::Record;
 use crate::sidecar::config::RecordContent;
@@ -87,8 +88,7 @@ fn string(out: &mut Vec<u8>, name: &str, text: &str) {
 
 /// An id between quotes that stand there already.
 fn id(out: &mut Vec<u8>, id: uuid::Uuid) {
-    let mut room = uuid::Uuid::encode_buffer();
-    json::raw(out, id.hyphenated().encode_lower(&mut room));
+    out.extend_from_slice(&hyphenated(id));
 }
 
 fn request_id(out: &mut Vec<u8>, id: &[u8]) {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{in_rollout, md5_group, normalized, variant};
+use super::{Salt, in_rollout, md5_group, normalized, variant};
 use crate::model::Group;
 
 #[test]
@@ -21,17 +21,18 @@ fn md5_groups() {
 
 #[test]
 fn unleash_reference_values() {
-    assert_eq!(normalized("123", "gr1", 100, 0), 73);
-    assert_eq!(normalized("999", "groupX", 100, 0), 25);
+    assert_eq!(normalized("123", Salt::new("gr1").rollout, 100), 73);
+    assert_eq!(normalized("999", Salt::new("groupX").rollout, 100), 25);
 }
 
 #[test]
 fn weights_of_nothing_assign_nothing() {
-    assert_eq!(variant("key", "group", &[]), None);
-    assert_eq!(variant("key", "group", &[0, 0]), None);
-    assert_eq!(variant("key", "group", &[0, 1]), Some(1));
-    assert!(!in_rollout("key", "group", 0));
-    assert!(in_rollout("key", "group", 100));
+    let group = Salt::new("group");
+    assert_eq!(variant("key", &group, &[]), None);
+    assert_eq!(variant("key", &group, &[0, 0]), None);
+    assert_eq!(variant("key", &group, &[0, 1]), Some(1));
+    assert!(!in_rollout("key", &group, 0));
+    assert!(in_rollout("key", &group, 100));
 }
 
 fn vectors(file: &str) -> Option<Value> {
@@ -83,7 +84,7 @@ fn strategy_holds(feature: &Value, strategy: &Value, context: &Value) -> bool {
     let percent: u32 = percent.unwrap().parse().unwrap();
     // Without a key Unleash draws at random; only 0 and 100 are certain then.
     key(context, stickiness).map_or(percent == 100 && stickiness == "default", |key| {
-        in_rollout(key, group.unwrap(), percent)
+        in_rollout(key, &Salt::new(group.unwrap()), percent)
     })
 }
 
@@ -147,7 +148,11 @@ fn unleash_variants() {
                     .map(|variant| variant["weight"].as_u64().unwrap() as u32)
                     .collect();
                 let index = overridden(variants, context).or_else(|| {
-                    variant(key(context, "default")?, text(feature, "name")?, &weights)
+                    variant(
+                        key(context, "default")?,
+                        &Salt::new(text(feature, "name")?),
+                        &weights,
+                    )
                 })?;
                 text(&variants[index], "name")
             });

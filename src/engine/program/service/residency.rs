@@ -69,7 +69,7 @@ impl ResidencyCheck {
             return Ok(());
         }
         let arena = service.arena();
-        for location in locations.clone() {
+        for location in locations.clone().filter(|_| !self.blocked.is_empty()) {
             if self.blocked.contains(location, arena) {
                 findings.add(|| Finding {
                     field,
@@ -83,10 +83,7 @@ impl ResidencyCheck {
                 })?;
             }
         }
-        if self.allowed.is_empty() {
-            return Ok(());
-        }
-        for location in locations {
+        for location in locations.filter(|_| !self.allowed.is_empty()) {
             if !self.allowed.contains(location, arena) {
                 findings.add(|| Finding {
                     field,

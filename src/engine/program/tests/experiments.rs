@@ -161,12 +161,13 @@ fn an_experiment_assigns_by_bucket_audience_and_override() {
         ask(&program, r#"{"experiment":"checkout","key":7}"#),
         "/key: must be a string"
     );
+    let salt = bucket::Salt::new("checkout-2026");
     let mut seen = std::collections::BTreeSet::new();
     for key in 0..50 {
         let key = format!("user-{key}");
         let body =
             format!(r#"{{"experiment":"checkout","key":"{key}","context":{{"country":"DE"}}}}"#);
-        let index = bucket::variant(&key, "checkout-2026", &[500, 500]).unwrap();
+        let index = bucket::variant(&key, &salt, &[500, 500]).unwrap();
         let expected = format!("checkout {} - split", ["A", "B"][index]);
         assert_eq!(ask(&program, &body), expected);
         seen.insert(index);
