@@ -52,6 +52,8 @@ pub struct Worker {
     machine: RegoMachine,
     /// Of decision ids: the thread's own, so that an id costs neither a lock nor a system call.
     random: StdRng,
+    /// Ids that were made, from a random number on.
+    ids: u64,
 }
 
 /// One decision in progress: all that an evaluation may look at.
@@ -76,6 +78,7 @@ impl<'a> Evaluation<'a> {
 impl Worker {
     #[must_use]
     pub fn new(reader: &Reader, limits: Limits, observer: Arc<dyn Observer>) -> Self {
+        let mut random: StdRng = rand::make_rng();
         Self {
             reader: reader.worker(),
             limits,
@@ -84,7 +87,8 @@ impl Worker {
             recording: Recording::default(),
             scratch: Scratch::default(),
             machine: RegoMachine::default(),
-            random: rand::make_rng(),
+            ids: random.next_u64(),
+            random,
         }
     }
 
@@ -110,11 +114,11 @@ impl Worker {
 
     /// A `UUIDv7` of this moment, from the thread's own generator.
     pub fn fresh_id(&mut self, now: Timestamp) -> Uuid {
-        // RFC 9562, 5.7: 48 bits of time, the version, 12 random bits; the variant, 62 random bits.
-        let (first, second) = (self.random.next_u64(), self.random.next_u64());
+        // RFC 9562, 5.7 and 6.2: 48 bits of time, the version, a counter of 12 bits; the variant, 62 random bits.
+        self.ids = self.ids.wrapping_add(1);
         let millis = u64::try_from(now.unix_millis()).unwrap_or(0);
-        let high = millis << 16 | 0x7000 | first & 0x0fff;
-        let low = 1 << 63 | second >> 2;
+        let high = millis << 16 | 0x7000 | self.ids & 0x0fff;
+        let low = 1 << 63 | self.random.next_u64() >> 2;
         Uuid::from_u64_pair(high, low)
     }
 

@@ -2,6 +2,7 @@
 //! policies mention. What no policy mentions is checked for syntax and skipped.
 
 mod block;
+mod habit;
 mod layout;
 mod names;
 mod scan;
@@ -10,6 +11,7 @@ mod slots;
 mod tests;
 mod text;
 
+pub use habit::Habit;
 pub use layout::Layout;
 pub use slots::Slots;
 pub(super) use text::parse_number;

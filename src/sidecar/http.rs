@@ -165,6 +165,7 @@ impl Handler {
 
     /// Answers one request; at level `debug` with a line in the log.
     #[must_use]
+    #[inline]
     pub fn handle(self: Rc<Self>, request: Request<Incoming>, door: Rc<Door>) -> Answer {
         let (head, incoming) = request.into_parts();
         if tracing::enabled!(tracing::Level::DEBUG) {
@@ -194,6 +195,7 @@ impl Handler {
         response
     }
 
+    #[inline]
     fn answer(self: Rc<Self>, head: Parts, incoming: Incoming, door: Rc<Door>) -> Answer {
         match route::route(&head.method, head.uri.path()) {
             Routed::To(Route::Forward) => {
@@ -224,6 +226,7 @@ impl Handler {
     }
 
     /// A decision, as far as it goes without the body.
+    #[inline]
     fn decision(
         self: Rc<Self>,
         route: Route,

@@ -1,11 +1,15 @@
 //! The trie of wanted paths. A slot is a node of it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::names::{Names, ShortName};
 use super::{Root, Slot};
 
 /// Which paths the program reads, and where each lands. Built while compiling, then frozen.
 #[derive(Debug)]
 pub struct Layout {
+    /// No other layout of the process has it.
+    id: u64,
     nodes: Vec<Node>,
     /// Roots of the paths that were asked for lately, a bit for each.
     asked: u16,
@@ -32,7 +36,9 @@ static NOBODY: Node = Node {
 /// The roots' own nodes, empty.
 impl Default for Layout {
     fn default() -> Self {
+        static MADE: AtomicU64 = AtomicU64::new(1);
         Self {
+            id: MADE.fetch_add(1, Ordering::Relaxed),
             nodes: Root::ALL.iter().map(|_| Node::default()).collect(),
             asked: 0,
         }
@@ -88,6 +94,11 @@ impl Layout {
     #[must_use]
     pub const fn root(root: Root) -> Slot {
         Slot(root as u32)
+    }
+
+    /// What tells it from all other layouts of the process.
+    pub(super) const fn id(&self) -> u64 {
+        self.id
     }
 
     /// Number of slots.

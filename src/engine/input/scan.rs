@@ -100,24 +100,22 @@ impl<'s, 'a> Scanner<'s, 'a> {
         }
         if self.text.peek(at) == b'{' {
             self.slots.put(slot, Entry::Object);
-            return self.object_at(node, at);
+            return self.object_at(slot, node, at);
         }
         self.slots.put(slot, Entry::Other);
         self.skip(at)
     }
 
     /// An object of which only some members are read.
-    fn object_at(&mut self, node: &Node, at: usize) -> Place {
+    fn object_at(&mut self, slot: Slot, node: &Node, at: usize) -> Place {
         let mut at = self.enter(at)?;
         if self.text.peek(at) == b'}' {
             return Ok(self.leave(at + 1));
         }
         loop {
-            let (child, value) = if let Some((name, value)) = self.short_key(at) {
-                (node.find_short(name), value)
-            } else {
-                let (name, value) = self.key(at)?;
-                (node.find(name), value)
+            let (child, value) = match self.usual_key(slot, at) {
+                Some(usual) => usual,
+                None => self.other_key(slot, node, at)?,
             };
             let end = match child {
                 None => self.skip(value)?,
@@ -213,6 +211,50 @@ impl<'s, 'a> Scanner<'s, 'a> {
             self.slots.clear(self.layout, slot);
         }
         Ok(())
+    }
+
+    /// The slot of the member that usually comes next in the object at `slot`, and the place of its value; None where
+    /// another one comes, or not in the usual form.
+    #[inline]
+    fn usual_key(&self, slot: Slot, at: usize) -> Option<(Option<Slot>, usize)> {
+        let habit = self.slots.habit?;
+        let window: &[u8; WINDOW] = self.text.bytes.get(at..)?.first_chunk()?;
+        let [open, rest @ ..] = window;
+        let (length, child) = habit.guess(slot, rest.first_chunk()?)?;
+        // What was learnt as a name holds no quote, so that this one ends it.
+        let [quote, colon, next, ..] = rest.get(length..)? else {
+            return None;
+        };
+        if [*open, *quote, *colon] != *b"\"\":" {
+            return None;
+        }
+        habit.confirm();
+        let value = at + length + 3;
+        let value = if *next > b' ' {
+            value
+        } else {
+            self.text.skip_space(value)
+        };
+        Some((child, value))
+    }
+
+    /// As [`Scanner::usual_key`], whichever member it is.
+    fn other_key(
+        &self,
+        slot: Slot,
+        node: &Node,
+        at: usize,
+    ) -> Result<(Option<Slot>, usize), Refused> {
+        let (name, child, value) = if let Some((name, value)) = self.short_key(at) {
+            (Some(name), node.find_short(name), value)
+        } else {
+            let (name, value) = self.key(at)?;
+            (None, node.find(name), value)
+        };
+        if let Some(habit) = self.slots.habit {
+            habit.learn(slot, name, child);
+        }
+        Ok((child, value))
     }
 
     /// As [`Scanner::key`], of a short name without escapes with the colon right after it: nearly all.

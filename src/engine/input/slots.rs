@@ -9,7 +9,7 @@ use crate::engine::program::DuplicateMembers;
 use crate::engine::value::Value;
 
 use super::scan::Scanner;
-use super::{InputError, Layout, Part, PartName, Root, Slot};
+use super::{Habit, InputError, Layout, Part, PartName, Root, Slot};
 
 const PAGE: usize = 16;
 
@@ -32,6 +32,7 @@ type Page<'a> = [Cell<Entry<'a>>; PAGE];
 pub struct Slots<'a> {
     pages: &'a [Cell<Option<&'a Page<'a>>>],
     arena: &'a Bump,
+    pub(super) habit: Option<&'a Habit>,
 }
 
 impl<'a> Slots<'a> {
@@ -41,7 +42,23 @@ impl<'a> Slots<'a> {
         Self {
             pages: arena.alloc_slice_fill_with(pages, |_| Cell::new(None)),
             arena,
+            habit: None,
         }
+    }
+
+    /// As [`Slots::new`], for a worker that reads many texts.
+    pub fn of_worker(layout: &Layout, arena: &'a Bump, habit: &'a Habit) -> Self {
+        habit.of(layout);
+        Self {
+            habit: Some(habit),
+            ..Self::new(layout, arena)
+        }
+    }
+
+    /// Where they lie.
+    #[cfg(test)]
+    pub(super) const fn arena(&self) -> &'a Bump {
+        self.arena
     }
 
     /// The value at `slot`; None where the request has none there (or a parent is no object).

@@ -65,15 +65,37 @@ fn read<T>(
 ) -> T {
     let arena = Bump::new();
     let slots = Slots::new(&reading.layout, &arena);
-    let filled = slots.fill(
-        &reading.layout,
-        Root::Input,
-        text,
-        &arena,
-        DEPTH,
-        duplicates,
-    );
-    check(filled.map(|()| &slots))
+    read_into(&slots, reading, (text, duplicates), check)
+}
+
+/// As [`read`], by a worker that has read `before`.
+fn read_after<T>(
+    before: &[u8],
+    reading: &Reading,
+    text: &[u8],
+    duplicates: DuplicateMembers,
+    check: impl FnOnce(Result<&Slots<'_>, InputError>) -> T,
+) -> T {
+    let habit = Habit::default();
+    let arena = Bump::new();
+    let slots = Slots::of_worker(&reading.layout, &arena, &habit);
+    read_into(&slots, reading, (before, duplicates), |_| ());
+    habit.begin();
+    let slots = Slots::of_worker(&reading.layout, &arena, &habit);
+    read_into(&slots, reading, (text, duplicates), check)
+}
+
+fn read_into<'a, T>(
+    slots: &Slots<'a>,
+    reading: &Reading,
+    (text, duplicates): (&[u8], DuplicateMembers),
+    check: impl FnOnce(Result<&Slots<'a>, InputError>) -> T,
+) -> T {
+    let arena = slots.arena();
+    let text = arena.alloc_slice_copy(text);
+    let layout = &reading.layout;
+    let filled = slots.fill(layout, Root::Input, text, arena, DEPTH, duplicates);
+    check(filled.map(|()| slots))
 }
 
 fn same(value: &Value<'_>, json: &Json) -> bool {
@@ -109,33 +131,41 @@ fn at<'j>(json: &'j Json, path: &[&str]) -> Option<&'j Json> {
 }
 
 fn agrees(text: &[u8]) {
+    agrees_after(&[text, BODY.as_bytes()], text);
+}
+
+/// Whatever was read before makes no difference.
+fn agrees_after(before: &[&[u8]], text: &[u8]) {
     for whole in [false, true] {
         let reading = reading(whole);
         let expected = serde_json::from_slice::<Json>(text);
-        read(&reading, text, DuplicateMembers::LastWins, |slots| {
-            match (slots, &expected) {
-                (Ok(slots), Ok(json)) => {
-                    for (path, slot) in &reading.slots {
-                        let (got, wanted) = (slots.get(*slot), at(json, path));
-                        assert_eq!(got.is_some(), wanted.is_some(), "{path:?} of {json}");
-                        if let (Some(got), Some(wanted)) = (got, wanted) {
-                            assert!(same(&got, wanted), "{path:?} is {got:?}, not {wanted}");
-                        }
-                    }
-                    for (path, slot) in &reading.presences {
-                        assert_eq!(slots.contains(*slot), at(json, path).is_some());
-                        let object = at(json, path).is_some_and(Json::is_object);
-                        assert_eq!(slots.is_object(*slot), object, "{path:?} of {json}");
+        let check = |slots: Result<&Slots<'_>, InputError>| match (slots, &expected) {
+            (Ok(slots), Ok(json)) => {
+                for (path, slot) in &reading.slots {
+                    let (got, wanted) = (slots.get(*slot), at(json, path));
+                    assert_eq!(got.is_some(), wanted.is_some(), "{path:?} of {json}");
+                    if let (Some(got), Some(wanted)) = (got, wanted) {
+                        assert!(same(&got, wanted), "{path:?} is {got:?}, not {wanted}");
                     }
                 }
-                (Err(_), Err(_)) => {}
-                (ours, theirs) => panic!(
-                    "{:?}: {:?} but {theirs:?}",
-                    String::from_utf8_lossy(text),
-                    ours.err()
-                ),
+                for (path, slot) in &reading.presences {
+                    assert_eq!(slots.contains(*slot), at(json, path).is_some());
+                    let object = at(json, path).is_some_and(Json::is_object);
+                    assert_eq!(slots.is_object(*slot), object, "{path:?} of {json}");
+                }
             }
-        });
+            (Err(_), Err(_)) => {}
+            (ours, theirs) => panic!(
+                "{:?}: {:?} but {theirs:?}",
+                String::from_utf8_lossy(text),
+                ours.err()
+            ),
+        };
+        let last = DuplicateMembers::LastWins;
+        read(&reading, text, last, check);
+        for before in before {
+            read_after(before, &reading, text, last, check);
+        }
     }
 }
 
@@ -195,6 +225,30 @@ fn a_body_is_read() {
     }
     agrees(b"{\"a\": \"\xff\"}");
     agrees(b"\xc3");
+}
+
+#[test]
+fn habits_do_not_mislead() {
+    for (before, text) in [
+        (r#"{"a\"p0":1}"#, r#"{"a"p0":1}"#),
+        (r#"{"a":1,"p0":2}"#, r#"{"p0":1,"a":2}"#),
+        (r#"{"b":{"c":1}}"#, r#"{"c":{"b":1}}"#),
+        (
+            r#"{"b":{"c":1,"d":{"e":2}}}"#,
+            r#"{"b":{"d":{"e":1},"c":2}}"#,
+        ),
+        (r#"{"p1":1}"#, r#"{"p11":1}"#),
+        (r#"{"p11":1}"#, r#"{"p1":1}"#),
+        (r#"{"":1}"#, r#"{"a":1}"#),
+        (r#"{"a":1}"#, r#"{"a"}"#),
+        (r#"{"a":1}"#, r#"{"a" :1,"p0" : 2}"#),
+        (r#"{"fifteen__bytes_":1}"#, r#"{"fifteen__bytes_x":1}"#),
+    ] {
+        agrees_after(&[before.as_bytes()], text.as_bytes());
+    }
+    let many: Vec<String> = (0..200).map(|index| format!("\"k{index}\":0")).collect();
+    let text = format!("{{{},\"a\":1}}", many.join(","));
+    agrees_after(&[text.as_bytes()], text.as_bytes());
 }
 
 #[test]

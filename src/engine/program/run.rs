@@ -73,7 +73,8 @@ impl<'a> Run<'a> {
             return Err(EvaluateError::TooLarge { limit });
         }
         let arena = &scratch.arena;
-        let slots: &'a Slots<'a> = arena.alloc(Slots::new(&program.layout, arena));
+        let slots: &'a Slots<'a> =
+            arena.alloc(Slots::of_worker(&program.layout, arena, &scratch.habit));
         // Made in its place: it is large, and handed on several times.
         let run = arena.alloc_with(|| Self {
             program,

@@ -65,6 +65,7 @@ impl Asking {
     }
 
     /// Reads the body, where the call takes one.
+    #[inline]
     pub(super) fn read(mut self, incoming: Incoming) -> Answer {
         if self.route == Route::Metadata {
             let result = super::authzen::metadata(&self.handler);
