@@ -11,6 +11,7 @@ mod compile;
 mod convert;
 mod document;
 mod error;
+mod hoist;
 mod json;
 mod machine;
 mod nesting;

@@ -23,12 +23,16 @@ struct Sample {
     constructs: Vec<&'static str>,
 }
 
-/// The same at every run. Each module may refer to rules of the one before.
+/// The same at every run, unless another number or a first one is asked for. Each module may refer to rules of the one
+/// before.
 fn samples() -> Vec<Sample> {
-    let modules =
-        std::env::var("LICTOR_REGO_MODULES").map_or(MODULES, |text| text.parse().unwrap());
+    let number = |name, otherwise| {
+        std::env::var(name).map_or(otherwise, |text| text.parse::<u64>().unwrap())
+    };
+    let modules = number("LICTOR_REGO_MODULES", MODULES);
+    let first = number("LICTOR_REGO_FIRST", 0);
     let mut samples: Vec<Sample> = Vec::new();
-    for seed in 0..modules {
+    for seed in first..first + modules {
         let mut generator = Generator::new(seed);
         if let Some(before) = samples.last() {
             generator = generator.beside(&before.module);

@@ -8,6 +8,7 @@ mod format;
 mod glob;
 mod intersect;
 mod jwt;
+mod member;
 mod network;
 mod old;
 mod text;
@@ -92,6 +93,8 @@ const OURS: &[Supplied] = supplied! { false
     "glob.match" 3 glob::matches;
     "glob.quote_meta" 1 text::quote_glob;
     "indexof" 2 text::index_of;
+    "internal.member_2" 2 member::has_value;
+    "internal.member_3" 3 member::has_entry;
     "io.jwt.decode" 1 jwt::decode;
     "io.jwt.decode_verify" 2 jwt::decode_verify;
     "io.jwt.encode_sign" 3 jwt::encode_sign;
@@ -113,6 +116,7 @@ const OURS: &[Supplied] = supplied! { false
     "net.cidr_contains_matches" 2 network::contains_matches;
     "net.cidr_intersects" 2 network::intersects;
     "net.cidr_merge" 1 network::merge;
+    "object.subset" 2 member::is_subset;
     "regex.globs_match" 2 intersect::matches;
     "sprintf" 2 format::sprintf;
     "strings.count" 2 text::count;
@@ -156,6 +160,9 @@ const GUARDED: &[Supplied] = guarded! {
     "regex.replace" 3 bounds::pattern_second;
     "regex.split" 2 bounds::pattern_first;
 };
+
+/// What `in` is where its value is used, with what it takes.
+pub(super) const MEMBER: [(&str, usize); 2] = [("internal.member_2", 2), ("internal.member_3", 3)];
 
 /// What is supplied to regorus.
 pub(super) fn supplied() -> impl Iterator<Item = &'static Supplied> {

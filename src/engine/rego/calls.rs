@@ -1,52 +1,61 @@
 //! Every call of a module is one of a function that is there: what is not is refused before it can be undefined.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
-use regorus::unstable::{Expr, Module, Ref, Rule, RuleHead};
+use regorus::unstable::{BUILTINS, Expr, Module, Rule, RuleHead};
 
-use super::builtins::{is_own, is_there, named};
+use super::builtins::{MEMBER, is_own, is_there, named};
 use super::source::{self, Part};
 use super::{RegoError, RegoErrorKind, RegoVersion};
 
-/// The functions that modules define, as paths below `data`.
+/// The functions that modules define, as paths below `data`, with the number of their arguments.
 #[derive(Debug, Default)]
-pub(super) struct Functions(HashSet<Vec<String>>);
+pub(super) struct Functions(HashMap<Vec<String>, usize>);
 
 impl Functions {
-    pub fn of(modules: &[Ref<Module>]) -> Self {
-        let mut functions = HashSet::new();
+    pub fn of<'m>(modules: impl IntoIterator<Item = &'m Module>) -> Self {
+        let mut functions = HashMap::new();
         for module in modules {
             for rule in &module.policy {
-                let refr = match rule.as_ref() {
+                let (refr, args) = match rule.as_ref() {
                     Rule::Spec {
-                        head: RuleHead::Func { refr, .. },
+                        head: RuleHead::Func { refr, args, .. },
                         ..
-                    } => refr,
-                    Rule::Default { refr, args, .. } if !args.is_empty() => refr,
+                    } => (refr, args),
+                    Rule::Default { refr, args, .. } if !args.is_empty() => (refr, args),
                     _ => continue,
                 };
                 let mut path = source::package(module);
                 path.extend(source::static_path(refr).names);
-                functions.insert(path);
+                functions.insert(path, args.len());
             }
         }
         Self(functions)
     }
 
-    /// Whether a call in `module` under `name` is one of a function that a module defines.
-    fn defines(&self, module: &Module, name: &[String]) -> bool {
+    /// How many arguments the function or builtin takes that is called by that name, in `module` or in a query.
+    pub fn arity(&self, module: Option<&Module>, name: &[String]) -> Option<usize> {
+        self.defined(module, name).or_else(|| {
+            let name = name.join(".");
+            let own = BUILTINS.get(name.as_str()).map(|(_, arity)| *arity);
+            own.or_else(|| named(&name, RegoVersion::V0).map(|builtin| builtin.arity))
+                .map(usize::from)
+        })
+    }
+
+    /// The same of functions that a module defines.
+    fn defined(&self, module: Option<&Module>, name: &[String]) -> Option<usize> {
+        let (first, rest) = name.split_first()?;
+        if first == "data" {
+            return self.0.get(rest).copied();
+        }
+        let module = module?;
         let mut local = source::package(module);
         local.extend_from_slice(name);
-        if self.0.contains(&local) {
-            return true;
+        if let Some(arity) = self.0.get(&local) {
+            return Some(*arity);
         }
-        let Some((first, rest)) = name.split_first() else {
-            return false;
-        };
-        if first == "data" {
-            return self.0.contains(rest);
-        }
-        module.imports.iter().any(|import| {
+        module.imports.iter().find_map(|import| {
             let mut target = source::data_path(&import.refr).unwrap_or_default();
             let alias = match &import.r#as {
                 Some(alias) => alias.text(),
@@ -54,18 +63,28 @@ impl Functions {
             };
             let is_meant = alias == first;
             target.extend_from_slice(rest);
-            is_meant && self.0.contains(&target)
+            self.0.get(&target).filter(|_| is_meant).copied()
         })
     }
 }
 
 /// What modules call.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Calls {
     /// The builtins of ours that regorus does not know, by name with what they take.
     pub foreign: BTreeMap<&'static str, usize>,
     /// Calls of functions that are not there.
     pub errors: Vec<RegoError>,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self {
+            // What `in` is where its value is used.
+            foreign: MEMBER.into(),
+            errors: Vec::new(),
+        }
+    }
 }
 
 impl Calls {
@@ -80,7 +99,7 @@ impl Calls {
 
     fn call(&mut self, module: &Module, fcn: &Expr, version: RegoVersion, functions: &Functions) {
         let path = source::static_path(fcn);
-        if functions.defines(module, &path.names) {
+        if functions.defined(Some(module), &path.names).is_some() {
             return;
         }
         let name = path.names.join(".");

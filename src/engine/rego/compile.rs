@@ -14,11 +14,11 @@ use regorus::{CompiledPolicy, Engine as Interpreter, Value};
 use crate::engine::Data;
 
 use super::builtins;
-use super::calls::{Calls, Functions};
+use super::calls::Calls;
 use super::convert::to_rego;
 use super::nesting;
 use super::repair::repair;
-use super::rewrite::{Names, rewritten};
+use super::rewrite::{Names, Rewritten, rewritten};
 use super::source;
 use super::tree::Node;
 use super::{Rego, RegoError, RegoErrorKind, RegoPlace, Shared};
@@ -112,24 +112,22 @@ pub fn compile(modules: Vec<Module>, data: &Data, prints: bool) -> Result<Rego, 
     builtins::extend(&mut interpreter)
         .map_err(|report| vec![RegoError::from_report(&report, RegoErrorKind::Internal)])?;
     let mut errors = Vec::new();
-    let package_names = Names::of(&modules);
+    let names = Names::of(&modules);
+    let mut calls = Calls::default();
     for module in &modules {
         interpreter.set_rego_v0(module.version == Version::V0);
-        let added = rewritten(module, &package_names, prints)
-            .and_then(|text| interpreter.add_policy(module.path.to_string(), text));
-        if let Err(report) = added {
-            errors.push(RegoError::from_report(&report, RegoErrorKind::Parse));
-        }
+        let added = rewritten(module, &names, prints).and_then(|Rewritten { text, parsed }| {
+            calls.collect(&parsed, module.version, &names.functions);
+            interpreter
+                .add_policy(module.path.to_string(), text)
+                .map_err(|report| RegoError::from_report(&report, RegoErrorKind::Parse))
+        });
+        errors.extend(added.err());
     }
     if !errors.is_empty() {
         return Err(errors);
     }
     let parsed = interpreter.get_modules().clone();
-    let functions = Functions::of(&parsed);
-    let mut calls = Calls::default();
-    for (module, given) in parsed.iter().zip(&modules) {
-        calls.collect(module, given.version, &functions);
-    }
     if !calls.errors.is_empty() {
         return Err(calls.errors);
     }

@@ -1,11 +1,13 @@
 //! Ad-hoc queries, as OPA's Query API asks them.
 
-use regorus::unstable::{Parser, Source};
+use regorus::unstable::{Parser, Query, Ref, Source};
 use regorus::value::Object;
 use regorus::{Engine, Value};
 
 use super::builtins;
+use super::calls::Functions;
 use super::compile::select;
+use super::hoist::{self, Meaning};
 use super::machine::timer;
 use super::nesting;
 use super::source;
@@ -28,7 +30,16 @@ impl Rego {
         engine.set_rego_v0(false);
         nesting::check_query(text)
             .map_err(|error| RegoError::new(RegoErrorKind::Parse, error.to_string()))?;
-        let mut paths = paths(text).map_err(|error| report(&error, RegoErrorKind::Parse))?;
+        let query = parsed(text).map_err(|error| report(&error, RegoErrorKind::Parse))?;
+        let functions = Functions::of(engine.get_modules().iter().map(AsRef::as_ref));
+        let meaning = Meaning::of_query(text, &functions);
+        let edits = hoist::in_query(&query, text, &meaning)?;
+        let mut text = text.to_owned();
+        hoist::apply(&mut text, edits);
+        let mut paths = Vec::new();
+        source::each_in_query(&query, &mut |part| {
+            source::collect_data_paths(part, &mut paths);
+        });
         if !paths.is_empty() {
             // The query may refer to data that no module refers to.
             for module in engine.get_modules().clone() {
@@ -47,7 +58,7 @@ impl Rego {
         builtins::begin(setting.now.unix_nanos() as i64, input.strict);
         engine.set_input(input.value.clone().unwrap_or(Value::Undefined));
         let results = engine
-            .eval_query(text.to_owned(), false)
+            .eval_query(text, false)
             .map_err(|error| report(&error, RegoErrorKind::Compile))?;
         let holds = results.result.into_iter().filter(|result| {
             let values = result
@@ -58,7 +69,9 @@ impl Rego {
                 .clone()
                 .all(|value| !matches!(value, Value::Bool(false) | Value::Undefined))
         });
-        Ok(holds.map(|result| named(result.bindings)).collect())
+        Ok(holds
+            .map(|result| named(result.bindings, meaning.prefix()))
+            .collect())
     }
 }
 
@@ -69,13 +82,14 @@ fn empty() -> anyhow::Result<Engine> {
     Ok(engine)
 }
 
-/// The variables that the query names itself.
-fn named(bindings: Value) -> Value {
+/// The variables that the query names itself: not those with that prefix.
+fn named(bindings: Value, prefix: &str) -> Value {
     match bindings {
         Value::Object(object) => {
             let named = object.iter().filter(|(name, _)| {
-                name.as_string()
-                    .is_ok_and(|name| !name.starts_with('$') && &**name != "_")
+                name.as_string().is_ok_and(|name| {
+                    !name.starts_with('$') && !name.starts_with(prefix) && &**name != "_"
+                })
             });
             let named = named.map(|(name, value)| (name.clone(), value.clone()));
             Value::from(named.collect::<Object>())
@@ -84,15 +98,9 @@ fn named(bindings: Value) -> Value {
     }
 }
 
-/// The paths below `data` that a query refers to.
-fn paths(text: &str) -> anyhow::Result<Vec<Vec<String>>> {
+fn parsed(text: &str) -> anyhow::Result<Ref<Query>> {
     let source = Source::from_contents("query.rego".to_owned(), text.to_owned())?;
     let mut parser = Parser::new(&source)?;
     parser.enable_rego_v1()?;
-    let query = parser.parse_user_query()?;
-    let mut paths = Vec::new();
-    source::each_in_query(&query, &mut |part| {
-        source::collect_data_paths(part, &mut paths);
-    });
-    Ok(paths)
+    parser.parse_user_query()
 }

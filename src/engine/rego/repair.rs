@@ -2,17 +2,24 @@
 //!
 //! As it is compiled, the machine takes the last of several values of a rule for its value, the last value at a key for
 //! that of an object, forgets a function whose definitions disagree, answers a function whose argument is undefined,
-//! ends a chain of `else` at a body that has no value, looks for the input where it was loaded inside of an iteration
-//! that had no turn, and goes on with an iteration whose outcome is known. What is missing are instructions: bodies
-//! that need them are copied to the program's end with them put in.
+//! ends a chain of `else` at a body that has no value, goes on where what is assigned or collected is undefined, takes
+//! a condition that fails in a comprehension without an iteration for one of what is around it, looks for the input
+//! where it was loaded inside of an iteration that had no turn, and goes on with an iteration whose outcome is known.
+//! What is missing are instructions: bodies that need them are copied to the program's end with them put in.
+
+mod copy;
 
 use std::sync::Arc;
 
+use regorus::Value;
 use regorus::rvm::Instruction;
-use regorus::rvm::instructions::{BuiltinCallParams, FunctionCallParams, GuardMode};
+use regorus::rvm::instructions::{
+    BuiltinCallParams, FunctionCallParams, LoopMode, LoopStartParams,
+};
 use regorus::rvm::program::{BuiltinInfo, Program, RuleInfo, RuleType};
 
 use super::builtins::{Direct, conflict};
+use copy::{Copy, Turn, binds, can_fail, load_into, loads, nested_loads};
 
 /// Arguments that a call takes in registers.
 const MOST_ARGUMENTS: usize = 8;
@@ -159,7 +166,8 @@ impl Repair<'_> {
         let mut copy = Copy {
             code: Vec::new(),
             at: Vec::new(),
-            uses_scratch: false,
+            loops: Vec::new(),
+            uses_scratch: 0,
             scratch,
         };
         let arguments = information.function_info.as_ref();
@@ -197,6 +205,17 @@ impl Repair<'_> {
                     self.put(&mut copy, obj, key, value);
                     copy.code.push(*instruction);
                 }
+                Instruction::Move { dest, src } if binds(&code, offset) => {
+                    copy.code.push(*instruction);
+                    copy.assigned(&code, offset, src, dest);
+                }
+                Instruction::ComprehensionYield {
+                    value_reg,
+                    key_reg: None,
+                } => {
+                    copy.assigned(&code, offset, value_reg, value_reg);
+                    copy.code.push(*instruction);
+                }
                 Instruction::ComprehensionYield {
                     value_reg,
                     key_reg: Some(key),
@@ -204,6 +223,17 @@ impl Repair<'_> {
                     let object = self.comprehension(&code, offset, body.at);
                     let object = object.ok_or("has a comprehension that is not understood")?;
                     self.put(&mut copy, object, key, value_reg);
+                    copy.code.push(*instruction);
+                }
+                Instruction::ComprehensionBegin { params_index } => {
+                    copy.code.push(*instruction);
+                    let inside = self.inside(&code, offset, params_index);
+                    if can_fail(inside) {
+                        self.begin_turn(&mut copy, offset + inside.len() + 1)?;
+                    }
+                }
+                Instruction::ComprehensionEnd {} => {
+                    copy.end_turn(offset);
                     copy.code.push(*instruction);
                 }
                 Instruction::RuleReturn {} => {
@@ -215,7 +245,7 @@ impl Repair<'_> {
                 other => copy.code.push(other),
             }
         }
-        if copy.code.len() == code.len() && !copy.uses_scratch {
+        if copy.code.len() == code.len() && copy.uses_scratch == 0 {
             // Nothing was put in: what was changed is changed in its place.
             for (offset, instruction) in copy.code.into_iter().enumerate() {
                 if let Some(slot) = self.program.instructions.get_mut(body.at + offset) {
@@ -234,8 +264,13 @@ impl Repair<'_> {
             code,
             at,
             uses_scratch,
+            loops,
             ..
         } = copy;
+        let made = |position: usize| {
+            u16::try_from(base + position)
+                .map_err(|_| "is too long for the register machine".to_owned())
+        };
         let target = |old: u16| -> Result<u16, String> {
             let new = usize::from(old)
                 .checked_sub(body.at)
@@ -243,21 +278,26 @@ impl Repair<'_> {
             let new = new.ok_or("jumps out of a body")?;
             u16::try_from(base + new).map_err(|_| "is too long for the register machine".to_owned())
         };
-        for mut instruction in code {
+        for (position, mut instruction) in code.into_iter().enumerate() {
+            let own = loops.iter().find(|turn| turn.is_at(position));
             match &mut instruction {
                 Instruction::LoopStart { params_index } => {
                     let tables = &mut self.program.instruction_data;
                     if let Some(loops) = tables.loop_params.get_mut(usize::from(*params_index)) {
-                        loops.body_start = target(loops.body_start)?;
-                        loops.loop_end = target(loops.loop_end)?;
+                        (loops.body_start, loops.loop_end) = match own {
+                            Some(turn) => (made(turn.start + 1)?, made(turn.next + 1)?),
+                            None => (target(loops.body_start)?, target(loops.loop_end)?),
+                        };
                     }
                 }
                 Instruction::LoopNext {
                     body_start,
                     loop_end,
                 } => {
-                    *body_start = target(*body_start)?;
-                    *loop_end = target(*loop_end)?;
+                    (*body_start, *loop_end) = match own {
+                        Some(turn) => (made(turn.start + 1)?, made(turn.next + 1)?),
+                        None => (target(*body_start)?, target(*loop_end)?),
+                    };
                 }
                 Instruction::ComprehensionBegin { params_index } => {
                     let tables = &mut self.program.instruction_data;
@@ -267,14 +307,66 @@ impl Repair<'_> {
                         params.comprehension_end = target(params.comprehension_end)?;
                     }
                 }
+                // It goes on behind that instruction.
+                Instruction::AnyOfNext { end_pc, .. } => *end_pc = target(*end_pc + 1)? - 1,
                 _ => {}
             }
             self.program.add_instruction(instruction, None);
         }
-        if uses_scratch {
-            self.widen(rule, 1)?;
+        if uses_scratch > 0 {
+            self.widen(rule, uses_scratch)?;
         }
         u32::try_from(base).map_err(|_| "is too long".to_owned())
+    }
+
+    /// What lies inside of the comprehension that begins there.
+    fn inside<'c>(
+        &self,
+        code: &'c [Instruction],
+        offset: usize,
+        params_index: u16,
+    ) -> &'c [Instruction] {
+        let table = &self.program.instruction_data.comprehension_begin_params;
+        let params = table.get(usize::from(params_index));
+        let length = params.map_or(0, |params| {
+            usize::from(params.comprehension_end.saturating_sub(params.body_start))
+        });
+        let rest = code.get(offset + 1..).unwrap_or_default();
+        rest.get(..length.saturating_sub(1)).unwrap_or_default()
+    }
+
+    /// Begins an iteration of one turn, which takes the conditions up to the comprehension's end at `end`.
+    fn begin_turn(&mut self, copy: &mut Copy, end: usize) -> Result<(), String> {
+        let (result_reg, collection) = (copy.scratch, copy.scratch.saturating_add(1));
+        let one = Value::from(vec![Value::Null]);
+        let literals = &mut self.program.literals;
+        let known = literals.iter().position(|literal| *literal == one);
+        let literal = known.unwrap_or_else(|| {
+            literals.push(one);
+            literals.len() - 1
+        });
+        let literal_idx = u16::try_from(literal).map_err(|_| "has too many constants")?;
+        copy.code.push(Instruction::Load {
+            dest: collection,
+            literal_idx,
+        });
+        let params_index = self.program.add_loop_params(LoopStartParams {
+            mode: LoopMode::ForEach,
+            collection,
+            key_reg: result_reg,
+            value_reg: result_reg,
+            result_reg,
+            body_start: 0,
+            loop_end: 0,
+        });
+        copy.loops.push(Turn {
+            start: copy.code.len(),
+            next: 0,
+            end,
+        });
+        copy.code.push(Instruction::LoopStart { params_index });
+        copy.uses_scratch = 2;
+        Ok(())
     }
 
     /// Gives a rule more registers.
@@ -423,77 +515,5 @@ impl Repair<'_> {
             slot.num_registers = wide;
         }
         Ok(())
-    }
-}
-
-/// A body with instructions put in.
-struct Copy {
-    code: Vec<Instruction>,
-    /// Where each of the old instructions is now, what was put in before it included.
-    at: Vec<usize>,
-    /// A register that the rule does not use.
-    scratch: u8,
-    uses_scratch: bool,
-}
-
-impl Copy {
-    fn with_scratch(&mut self, instruction: Instruction) {
-        self.code.push(instruction);
-        self.uses_scratch = true;
-    }
-
-    /// Goes on with the next iteration or body where there is no value.
-    fn defined(&mut self, register: u8) {
-        self.code.push(Instruction::Guard {
-            register,
-            mode: GuardMode::NotUndefined,
-        });
-    }
-}
-
-/// What is loaded in iterations or comprehensions, which may have no turn, and used after them, too.
-fn nested_loads(code: &[Instruction]) -> Vec<Instruction> {
-    let mut depth = 0_usize;
-    let mut loads = Vec::new();
-    let mut registers = Vec::new();
-    for instruction in code {
-        match instruction {
-            Instruction::LoopStart { .. } | Instruction::ComprehensionBegin { .. } => depth += 1,
-            Instruction::LoopNext { .. } | Instruction::ComprehensionEnd {} => {
-                depth = depth.saturating_sub(1);
-            }
-            Instruction::LoadInput { dest } | Instruction::LoadData { dest }
-                if depth > 0 && !registers.contains(dest) =>
-            {
-                registers.push(*dest);
-                loads.push(*instruction);
-            }
-            _ => {}
-        }
-    }
-    loads
-}
-
-/// Whether an instruction puts a constant into that register.
-const fn loads(instruction: Instruction, register: u8) -> bool {
-    match instruction {
-        Instruction::Load { dest, .. }
-        | Instruction::LoadTrue { dest }
-        | Instruction::LoadFalse { dest }
-        | Instruction::LoadNull { dest }
-        | Instruction::LoadBool { dest, .. } => dest == register,
-        _ => false,
-    }
-}
-
-/// The same, into another register.
-const fn load_into(instruction: Instruction, dest: u8) -> Instruction {
-    match instruction {
-        Instruction::Load { literal_idx, .. } => Instruction::Load { dest, literal_idx },
-        Instruction::LoadTrue { .. } => Instruction::LoadTrue { dest },
-        Instruction::LoadFalse { .. } => Instruction::LoadFalse { dest },
-        Instruction::LoadNull { .. } => Instruction::LoadNull { dest },
-        Instruction::LoadBool { value, .. } => Instruction::LoadBool { dest, value },
-        other => other,
     }
 }

@@ -1,5 +1,5 @@
-//! A module's text as regorus gets it: statements that it cannot take are said another way, each in its own place,
-//! so that every row and column stays what it was.
+//! A module's text as regorus gets it: statements that it cannot take, or does not take as OPA does, are said another
+//! way. Every row stays what it was; columns do in front of what is said another way.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,22 +8,30 @@ use regorus::unstable::{
 };
 
 use super::builtins::{is_own, named};
+use super::calls::Functions;
+use super::hoist::{self, Meaning};
 use super::rename::renames;
 use super::source::{self, Part};
-use super::{RegoModule, RegoVersion};
+use super::{RegoError, RegoErrorKind, RegoModule, RegoVersion};
 
-/// The names of the rules of each package.
+/// What the modules together define.
 #[derive(Debug, Default)]
-pub(super) struct Names(HashMap<Vec<String>, HashSet<String>>);
+pub(super) struct Names {
+    /// The names of the rules of each package.
+    rules: HashMap<Vec<String>, HashSet<String>>,
+    pub functions: Functions,
+}
 
 impl Names {
     /// Of modules that do not parse there are none.
     pub fn of(modules: &[RegoModule]) -> Self {
         let mut names = Self::default();
-        for parsed in modules
-            .iter()
+        let modules = modules.iter();
+        let modules: Vec<Parsed> = modules
             .filter_map(|module| parse(module, &module.text).ok())
-        {
+            .collect();
+        names.functions = Functions::of(&modules);
+        for parsed in &modules {
             let rules = parsed.policy.iter().filter_map(|rule| {
                 let refr = match rule.as_ref() {
                     Rule::Default { refr, .. } => refr,
@@ -35,36 +43,49 @@ impl Names {
                 };
                 source::static_path(refr).names.into_iter().next()
             });
-            let package = source::package(&parsed);
-            names.0.entry(package).or_default().extend(rules);
+            let package = source::package(parsed);
+            names.rules.entry(package).or_default().extend(rules);
         }
         names
     }
 }
 
-/// The text to compile. Without `prints`, a statement `print(...)` is always true and costs nothing.
+/// A module as it is compiled.
+#[derive(Debug)]
+pub(super) struct Rewritten {
+    pub text: String,
+    /// What was parsed, its places those of the module's own text.
+    pub parsed: Parsed,
+}
+
+/// The module to compile. Without `prints`, a statement `print(...)` is always true and costs nothing.
+///
+/// # Errors
+///
+/// What cannot be parsed or said another way, and negations that OPA refuses.
 pub(super) fn rewritten(
     module: &RegoModule,
     names: &Names,
     prints: bool,
-) -> anyhow::Result<String> {
-    let mut parsed = parse(module, &module.text)?;
+) -> Result<Rewritten, RegoError> {
+    let report = |report: anyhow::Error| RegoError::from_report(&report, RegoErrorKind::Parse);
+    let mut parsed = parse(module, &module.text).map_err(report)?;
     let mut text = module.text.to_string();
     let empty = HashSet::new();
-    let globals = names.0.get(&source::package(&parsed)).unwrap_or(&empty);
-    let edits = renames(&parsed, &text, globals).map_err(|span| {
+    let rules = names.rules.get(&source::package(&parsed));
+    let rules = rules.unwrap_or(&empty);
+    let edits = renames(&parsed, &text, rules).map_err(|span| {
         let message = format!(
             "`{}` is the name of something else, too, and there is no other of that length: please rename it",
             span.text()
         );
-        span.error(&message)
+        report(span.error(&message))
     })?;
     if !edits.is_empty() {
-        for (range, new) in edits {
-            text.replace_range(range, &new);
-        }
-        parsed = parse(module, &text)?;
+        hoist::apply(&mut text, edits);
+        parsed = parse(module, &text).map_err(report)?;
     }
+    let mut edits = Vec::new();
     source::each_part(&parsed, &mut |part| {
         if let Part::Statement(statement) = part
             && let Some((span, replacement)) = replacement(statement, module.version, prints)
@@ -74,11 +95,18 @@ pub(super) fn rewritten(
                 .get(range.clone())
                 .is_some_and(|old| old.len() == replacement.len())
             {
-                text.replace_range(range, &replacement);
+                edits.push((range, replacement));
             }
         }
     });
-    Ok(text)
+    if !edits.is_empty() {
+        hoist::apply(&mut text, edits);
+        parsed = parse(module, &text).map_err(report)?;
+    }
+    let meaning = Meaning::of_module(&parsed, &text, rules, &names.functions)?;
+    let edits = hoist::in_module(&parsed, &text, &meaning)?;
+    hoist::apply(&mut text, edits);
+    Ok(Rewritten { text, parsed })
 }
 
 fn parse(module: &RegoModule, text: &str) -> anyhow::Result<Parsed> {

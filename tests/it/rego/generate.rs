@@ -1,6 +1,7 @@
 //! Random modules and inputs, of every construct in [`CONSTRUCTS`], typed so that most of them have a value.
 
 mod bodies;
+mod negations;
 mod numbers;
 mod objects;
 mod rules;
@@ -86,6 +87,17 @@ pub const CONSTRUCTS: &[&str] = &[
     "undefined argument",
     "uris",
     "yaml",
+    "negation of the undefined",
+    "negation of an iteration",
+    "negation of a local",
+    "negation with a result",
+    "negation with input",
+    "nested negation",
+    "assignment of the undefined",
+    "membership of the undefined",
+    "membership with a key",
+    "some in with input",
+    "collection of the undefined",
 ];
 
 /// A module with the rules that it may be asked for.

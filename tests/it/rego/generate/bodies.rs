@@ -42,8 +42,10 @@ impl Generator {
                 }
             }
             3 => {
-                // OPA computes what is called inside of a negated call before the negation: none is.
                 self.use_of("not");
+                if self.chance(50) {
+                    return self.negation(1);
+                }
                 self.pick(&[
                     "not input.flag",
                     "not \"admin\" in input.roles",

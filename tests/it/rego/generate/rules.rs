@@ -10,7 +10,7 @@ impl Generator {
     )]
     pub(super) fn rule(&mut self, name: &str) -> (String, Option<Type>) {
         let of = TYPES[self.below(TYPES.len())];
-        match self.below(23) {
+        match self.below(26) {
             0 | 1 => {
                 self.use_of("complete rule");
                 let value = self.expression(of, 3);
@@ -204,6 +204,22 @@ impl Generator {
                 let text =
                     format!("{name} := \"given\" if constant({member})\n\nelse := \"not given\"\n");
                 (text, Some(Type::Text))
+            }
+            22 | 23 => {
+                let (negation, other) = (self.negation(2), self.negation(1));
+                let text = format!(
+                    "{name} := {{\"one\": [1 | {negation}], \"other\": [one | some one in [1, 2]; {other}]}}\n"
+                );
+                (text, None)
+            }
+            24 => {
+                self.use_of("collection of the undefined");
+                let (blank, value, other) = (self.blank(), self.maybe(2), self.maybe(2));
+                let negation = self.negation(1);
+                let text = format!(
+                    "{name} := {{\"blank\": [1 | {blank}], \"list\": [{value} | true], \"other\": [x | some y in [1, 2]; y > 0; x := {other}; {negation}]}}\n"
+                );
+                (text, None)
             }
             _ => {
                 self.use_of("function of rules");
