@@ -9,14 +9,17 @@ use crate::api::json::{integer, raw, uuid};
 use crate::api::opa::{Code, ErrorDocument, INPUT_MISSING, string};
 use crate::decide::{Answered, Worker};
 use crate::engine::rego::write_rego_json;
-use crate::engine::{RegoInput, RegoValue};
+use crate::engine::{RegoInput, RegoSegment, RegoValue};
 use crate::server::buffers;
 
 use super::body::{bare_input, input_of, member_of, whole_value};
 use super::error::Failure;
-use super::path::DocumentPath;
+use super::path::{DocumentPath, plain};
 use super::reply::{Decided, Reply};
 use super::{Call, Form, explain};
+
+/// For the steps of nearly every path.
+const ROOM: [RegoSegment<'static>; 12] = [RegoSegment::Index(0); 12];
 
 /// An input, and its text for the decision log.
 struct Asked<'t> {
@@ -91,14 +94,22 @@ fn document(
     warning: bool,
 ) -> Result<Reply, Failure> {
     let parsed = call.elapsed();
-    let path = DocumentPath::read(text).map_err(|step| Failure::bad_path(&step.0))?;
+    let mut room = ROOM;
+    let (decoded, many);
+    let path = if let Some(path) = plain(text, &mut room) {
+        path
+    } else {
+        decoded = document_path(text)?;
+        many = decoded.segments();
+        &many
+    };
     let input = RegoInput {
         value: asked.value,
         strict: call.parameters.strict_builtin_errors,
     };
     let question = call.question(text.trim_matches('/'), &asked.text);
     let mut worker = call.handler.worker.borrow_mut();
-    let written = worker.rego(&path.segments(), &input, &question, |answered, answer| {
+    let written = worker.rego(path, &input, &question, |answered, answer| {
         let evaluated = call.elapsed();
         let mut out = buffers::take();
         let mut body = Members::new(&mut out);
@@ -109,6 +120,7 @@ fn document(
             provenance(body.member("provenance"), answered);
         }
         if explain::is_wanted(call.parameters.explain, answer.value.is_some()) {
+            let path = document_path(text)?;
             let out = body.member("explanation");
             explain::document(out, call, &path, answered, answer.value.as_ref());
         }
@@ -126,7 +138,7 @@ fn document(
         }
         let mut result = 0..0;
         if let Some(value) = &answer.value {
-            let shown = shown(&path, value);
+            let shown = shown(path.is_empty(), value);
             let out = body.member("result");
             result.start = out.len();
             write(shown.as_ref().unwrap_or(value), call, out)?;
@@ -145,6 +157,10 @@ fn document(
     Ok(written.reply(call, &mut worker))
 }
 
+fn document_path(text: &str) -> Result<DocumentPath<'_>, Failure> {
+    DocumentPath::read(text).map_err(|step| Failure::bad_path(&step.0))
+}
+
 /// `POST /v0/data/{path}` and `POST /`: the body is the input, the answer is the bare document.
 pub(super) fn v0(call: &Call<'_>, text: &str) -> Result<Reply, Failure> {
     let value = call.value().map_err(|error| {
@@ -152,7 +168,7 @@ pub(super) fn v0(call: &Call<'_>, text: &str) -> Result<Reply, Failure> {
             "unexpected parse error for input: body contains malformed input document: {error}"
         ))
     })?;
-    let path = DocumentPath::read(text).map_err(|step| Failure::bad_path(&step.0))?;
+    let path = document_path(text)?;
     let input = RegoInput {
         value: Some(value.unwrap_or(RegoValue::Null)),
         strict: false,
@@ -166,7 +182,7 @@ pub(super) fn v0(call: &Call<'_>, text: &str) -> Result<Reply, Failure> {
             let body = match &answer.value {
                 Some(value) => {
                     let mut out = buffers::take();
-                    let shown = shown(&path, value);
+                    let shown = shown(path.steps().is_empty(), value);
                     write(shown.as_ref().unwrap_or(value), call, &mut out)?;
                     Ok(out)
                 }
@@ -201,14 +217,15 @@ fn undefined(path: &DocumentPath<'_>, answered: &Answered<'_>) -> Failure {
 }
 
 /// What is shown of the root in its place: all but `system`, which has to be asked for by name.
-fn shown(path: &DocumentPath<'_>, value: &RegoValue) -> Option<RegoValue> {
+fn shown(is_root: bool, value: &RegoValue) -> Option<RegoValue> {
     let RegoValue::Object(object) = value else {
         return None;
     };
-    let system = RegoValue::from("system");
-    if !path.steps().is_empty() || object.get(&system).is_none() {
+    if !is_root {
         return None;
     }
+    let system = RegoValue::from("system");
+    object.get(&system)?;
     let mut rest = (**object).clone();
     rest.remove(&system);
     Some(RegoValue::from(rest))

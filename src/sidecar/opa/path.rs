@@ -17,6 +17,31 @@ pub(super) struct DocumentPath<'p> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BadStep(pub String);
 
+/// The steps of a path in which nothing is escaped, as [`DocumentPath::segments`] gives them; None where there is more to
+/// it, or more than there is room for.
+pub(super) fn plain<'p, 'r>(
+    path: &'p str,
+    room: &'r mut [RegoSegment<'p>],
+) -> Option<&'r [RegoSegment<'p>]> {
+    let bytes = path.as_bytes();
+    let mut count = 0;
+    let mut start = 0;
+    for end in 0..=bytes.len() {
+        match bytes.get(end) {
+            Some(b'/') | None => {}
+            Some(b'%' | b'"') => return None,
+            Some(_) => continue,
+        }
+        if let Some(step) = path.get(start..end).filter(|step| !step.is_empty()) {
+            *room.get_mut(count)? =
+                integer(step).map_or(RegoSegment::Name(step), RegoSegment::Index);
+            count += 1;
+        }
+        start = end + 1;
+    }
+    room.get(..count)
+}
+
 impl<'p> DocumentPath<'p> {
     /// Splits what comes after the route; empty steps are left out, a broken escape stays as it is.
     pub(super) fn read(path: &'p str) -> Result<Self, BadStep> {
@@ -108,6 +133,19 @@ mod tests {
         );
         assert_eq!(path.reference(), r#"data.a["b c"][0][-1]["x/y"]["%zz"]"#);
         assert!(DocumentPath::read("").unwrap().steps().is_empty());
+    }
+
+    #[test]
+    fn plain_paths_are_split_without_more_ado() {
+        for path in ["", "/", "a", "a//b/", "a/0/-1/x.y", "1/2/3", "é/ü"] {
+            let mut room = [RegoSegment::Index(0); 4];
+            let read = DocumentPath::read(path).unwrap();
+            assert_eq!(plain(path, &mut room).unwrap(), read.segments(), "{path}");
+        }
+        for path in ["a%20b", "a\"", "a/b/c/d/e"] {
+            let mut room = [RegoSegment::Index(0); 4];
+            assert_eq!(plain(path, &mut room), None, "{path}");
+        }
     }
 
     #[test]
