@@ -108,7 +108,7 @@ impl Worker {
 
     /// Whether anybody looks at what [`Self::record_result`] is given.
     #[must_use]
-    pub const fn keeps_results(&self) -> bool {
+    pub fn keeps_results(&self) -> bool {
         self.recording.keeps_results()
     }
 
@@ -243,12 +243,19 @@ impl Worker {
         question: &Question<'_>,
         encode: impl FnOnce(&Answered<'_>, &[RegoValue]) -> R,
     ) -> Result<R, DecideError> {
-        self.decide(Kind::Rego, Input::None, question, |with| {
+        let mut prints = Vec::new();
+        let result = self.decide(Kind::Query, Input::None, question, |with| {
             let rego = with.program.rego();
-            let bindings = rego.query(query, &with.rego_setting(input))?;
+            let bindings = rego.query(query, &with.rego_setting(input), &mut prints)?;
             let outcome = Outcome::positive_if(!bindings.is_empty());
             Ok((outcome, encode(&with.answered, &bindings)))
-        })
+        });
+        if self.limits.rego_prints {
+            for line in prints {
+                self.observer.printed(&line);
+            }
+        }
+        result
     }
 
     /// Validates a consumption.

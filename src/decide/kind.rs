@@ -13,11 +13,13 @@ pub enum Kind {
     Http,
     Rego,
     Search,
+    /// An ad-hoc query to Rego.
+    Query,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Validate,
         Self::Access,
         Self::Consumption,
@@ -26,6 +28,7 @@ impl Kind {
         Self::Http,
         Self::Rego,
         Self::Search,
+        Self::Query,
     ];
 
     /// The word of the metric label.
@@ -40,6 +43,7 @@ impl Kind {
             Self::Http => "http",
             Self::Rego => "rego",
             Self::Search => "search",
+            Self::Query => "query",
         }
     }
 }

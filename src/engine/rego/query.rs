@@ -1,5 +1,7 @@
 //! Ad-hoc queries, as OPA's Query API asks them.
 
+mod variables;
+
 use regorus::unstable::{Parser, Query, Ref, Source};
 use regorus::value::Object;
 use regorus::{Engine, Value};
@@ -14,12 +16,17 @@ use super::source;
 use super::{Rego, RegoError, RegoErrorKind, RegoSetting};
 
 impl Rego {
-    /// Each way in which `text` holds: an object of its variables' values.
+    /// Each way in which `text` holds: an object of its variables' values. Adds what `print` says to `prints`.
     ///
     /// # Errors
     ///
     /// [`RegoError`]; of kind `Parse` or `Compile` where the query itself is at fault.
-    pub fn query(&self, text: &str, setting: &RegoSetting<'_>) -> Result<Vec<Value>, RegoError> {
+    pub fn query(
+        &self,
+        text: &str,
+        setting: &RegoSetting<'_>,
+        prints: &mut Vec<String>,
+    ) -> Result<Vec<Value>, RegoError> {
         let RegoSetting { input, data, .. } = *setting;
         let report = |report: &anyhow::Error, kind| RegoError::from_report(report, kind);
         let shared = self.shared.as_deref();
@@ -36,10 +43,8 @@ impl Rego {
         let edits = hoist::in_query(&query, text, &meaning)?;
         let mut text = text.to_owned();
         hoist::apply(&mut text, edits);
-        let mut paths = Vec::new();
-        source::each_in_query(&query, &mut |part| {
-            source::collect_data_paths(part, &mut paths);
-        });
+        variables::hold(&mut text, &query);
+        let mut paths = paths(&query);
         if !paths.is_empty() {
             // The query may refer to data that no module refers to.
             for module in engine.get_modules().clone() {
@@ -57,9 +62,9 @@ impl Rego {
         engine.set_gather_prints(true);
         builtins::begin(setting.now.unix_nanos() as i64, input.strict);
         engine.set_input(input.value.clone().unwrap_or(Value::Undefined));
-        let results = engine
-            .eval_query(text, false)
-            .map_err(|error| report(&error, RegoErrorKind::Compile))?;
+        let results = engine.eval_query(text, false);
+        prints.extend(engine.take_prints().unwrap_or_default());
+        let results = results.map_err(|error| report(&error, RegoErrorKind::Compile))?;
         let holds = results.result.into_iter().filter(|result| {
             let values = result
                 .expressions
@@ -84,18 +89,24 @@ fn empty() -> anyhow::Result<Engine> {
 
 /// The variables that the query names itself: not those with that prefix.
 fn named(bindings: Value, prefix: &str) -> Value {
-    match bindings {
-        Value::Object(object) => {
-            let named = object.iter().filter(|(name, _)| {
-                name.as_string().is_ok_and(|name| {
-                    !name.starts_with('$') && !name.starts_with(prefix) && &**name != "_"
-                })
-            });
-            let named = named.map(|(name, value)| (name.clone(), value.clone()));
-            Value::from(named.collect::<Object>())
+    let Value::Object(object) = bindings else {
+        return Value::new_object();
+    };
+    let mut named = Object::new();
+    for (name, value) in object.iter() {
+        match (name.as_string().map(|name| &**name), value) {
+            (Ok(variables::ALL), Value::Object(all)) => {
+                for (name, value) in all.iter() {
+                    named.insert(name.clone(), value.clone());
+                }
+            }
+            (Ok(text), _) if !text.starts_with('$') && !text.starts_with(prefix) && text != "_" => {
+                named.insert(name.clone(), value.clone());
+            }
+            _ => {}
         }
-        _ => Value::new_object(),
     }
+    Value::from(named)
 }
 
 fn parsed(text: &str) -> anyhow::Result<Ref<Query>> {
@@ -103,4 +114,13 @@ fn parsed(text: &str) -> anyhow::Result<Ref<Query>> {
     let mut parser = Parser::new(&source)?;
     parser.enable_rego_v1()?;
     parser.parse_user_query()
+}
+
+/// The paths below `data` that a query refers to.
+fn paths(query: &Query) -> Vec<Vec<String>> {
+    let mut paths = Vec::new();
+    source::each_in_query(query, &mut |part| {
+        source::collect_data_paths(part, &mut paths);
+    });
+    paths
 }

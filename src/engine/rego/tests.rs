@@ -187,7 +187,7 @@ fn queries_are_answered_by_their_variables() {
         };
         bench
             .rego
-            .query(text, &setting)
+            .query(text, &setting, &mut Vec::new())
             .map(|found| found.iter().map(json).collect::<Vec<_>>())
     };
     assert_eq!(

@@ -258,6 +258,63 @@ pub const SAME: &[Row] = &[
     ("GET", "/v1/query?q=x%3D1", NONE, ""),
     ("GET", "/v1/query?q=1%3D%3D1", NONE, ""),
     ("GET", "/v1/query?q=data.list%5Bi%5D%3D1&pretty", NONE, ""),
+    (
+        "GET",
+        "/v1/query?q=data.roles%5Bx%5D%5B_%5D%3D%3D%22admin%22",
+        NONE,
+        "",
+    ),
+    ("GET", "/v1/query?q=data.roles%5Bx%5D%5By%5D", NONE, ""),
+    (
+        "GET",
+        "/v1/query?q=some%20x%3B%20data.roles%5Bx%5D%5B_%5D%20%3D%3D%20%22admin%22",
+        NONE,
+        "",
+    ),
+    ("GET", "/v1/query?q=data.roles%5Bx%5D%20%3D%20y", NONE, ""),
+    ("GET", "/v1/query?q=x%20%3D%20data.list%5B_%5D", NONE, ""),
+    (
+        "GET",
+        "/v1/query?q=%5Bx%2C%20y%5D%20%3D%20%5B1%2C%202%5D",
+        NONE,
+        "",
+    ),
+    (
+        "GET",
+        "/v1/query?q=x%20%3A%3D%20%5By%20%7C%20data.list%5By%5D%5D",
+        NONE,
+        "",
+    ),
+    (
+        "GET",
+        "/v1/query?q=walk%28data.list%2C%20%5Bp%2C%20v%5D%29",
+        NONE,
+        "",
+    ),
+    (
+        "GET",
+        "/v1/query?q=data.list%5Bi%5D%20%3E%201%3B%20data.list%5Bj%5D%20%3D%3D%20data.list%5Bi%5D",
+        NONE,
+        "",
+    ),
+    (
+        "GET",
+        "/v1/query?q=x%20%3A%3D%201%3B%20y%20%3A%3D%20x%20%2B%201",
+        NONE,
+        "",
+    ),
+    (
+        "GET",
+        "/v1/query?q=data.shop.allow%20with%20input%20as%20%7B%22user%22%3A%20%22alice%22%7D",
+        NONE,
+        "",
+    ),
+    (
+        "GET",
+        "/v1/query?q=every%20x%20in%20data.list%20%7B%20x%20%3E%200%20%7D",
+        NONE,
+        "",
+    ),
     ("GET", "/v1/query", NONE, ""),
     (
         "POST",
@@ -406,15 +463,6 @@ pub const DIFFERENT: &[(Row, &str)] = &[
     (
         ("GET", "/v1/query?q=1%3D%3D2", NONE, ""),
         "OPA takes a comparison alone that is false for a result; here it does not hold",
-    ),
-    (
-        (
-            "GET",
-            "/v1/query?q=data.roles%5Bx%5D%5B_%5D%3D%3D%22admin%22",
-            NONE,
-            "",
-        ),
-        "only variables that the query declares or unifies are told",
     ),
     (
         ("POST", "/v1/data/shop/echo", PACKED, "no gzip"),

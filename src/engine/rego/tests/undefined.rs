@@ -143,7 +143,7 @@ fn a_query_is_taken_apart_like_a_module() {
             limits: &bench.limits,
             now: NOW,
         };
-        let found = bench.rego.query(text, &setting);
+        let found = bench.rego.query(text, &setting, &mut Vec::new());
         found.map(|found| found.iter().map(json).collect::<Vec<_>>())
     };
     assert!(ask("not count(input.absent) > 1").unwrap().is_empty());
