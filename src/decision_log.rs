@@ -5,12 +5,14 @@
 //! and come back empty when a batch is dropped. Where a worker has no empty buffer left the record is dropped and
 //! counted: a slow consumer costs records, never time.
 //!
+//! A log that leads nowhere for the time being is switched off: then a record costs one look at that.
+//!
 //! Masking, formats, files and uploads are the consumer's.
 
 mod record;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc as recycling;
 
 use tokio::sync::mpsc;
@@ -28,6 +30,23 @@ pub struct Log {
     dropped: Arc<AtomicU64>,
     buffers: usize,
     results: bool,
+    on: Switch,
+}
+
+/// Whether records are taken at all. Clones are one switch.
+#[derive(Clone, Debug)]
+pub struct Switch(Arc<AtomicBool>);
+
+impl Switch {
+    /// From now on.
+    pub fn set(&self, on: bool) {
+        self.0.store(on, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// The receiving end.
@@ -35,6 +54,7 @@ pub struct Log {
 pub struct Consumer {
     full: mpsc::UnboundedReceiver<Batch>,
     dropped: Arc<AtomicU64>,
+    on: Switch,
 }
 
 /// Records in the order in which one worker decided. Its buffer goes back to the worker when it is dropped.
@@ -57,25 +77,29 @@ pub struct Recorder {
     /// Buffers that may still be made.
     unmade: usize,
     results: bool,
+    on: Switch,
     dropped: Arc<AtomicU64>,
 }
 
 /// A log and its consumer. Every worker holds at most `bytes`, rounded up to whole buffers, and at least two of those.
-/// Without `results` nothing is kept of what was answered.
+/// Without `results` nothing is kept of what was answered. It is switched on.
 #[must_use]
 pub fn channel(bytes: usize, results: bool) -> (Log, Consumer) {
     // Unbounded in name: there are never more batches than buffers.
     let (sender, receiver) = mpsc::unbounded_channel();
     let dropped = Arc::new(AtomicU64::new(0));
+    let on = Switch(Arc::new(AtomicBool::new(true)));
     let log = Log {
         full: sender,
         dropped: Arc::clone(&dropped),
         buffers: bytes.div_ceil(BUFFER_BYTES).max(2),
         results,
+        on: on.clone(),
     };
     let consumer = Consumer {
         full: receiver,
         dropped,
+        on,
     };
     (log, consumer)
 }
@@ -93,8 +117,15 @@ impl Log {
             empty,
             unmade: self.buffers,
             results: self.results,
+            on: self.on.clone(),
             dropped: Arc::clone(&self.dropped),
         }
+    }
+
+    /// Whether records are taken.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.on.is_on()
     }
 }
 
@@ -107,6 +138,12 @@ impl Consumer {
     /// As [`Self::next`], for a thread that may block.
     pub fn blocking_next(&mut self) -> Option<Batch> {
         self.full.blocking_recv()
+    }
+
+    /// Whether records are taken, and the way to change that.
+    #[must_use]
+    pub fn switch(&self) -> Switch {
+        self.on.clone()
     }
 
     /// Records that were dropped because no buffer was free, since the start.
@@ -143,6 +180,9 @@ impl Recorder {
     /// Records a decision. Its result may follow, until the next record: [`Self::result`].
     pub fn record(&mut self, record: &Record<'_>) {
         self.last = None;
+        if !self.is_on() {
+            return;
+        }
         let size = record.size();
         if size > BUFFER_BYTES {
             let cut = record.without_documents();
@@ -161,10 +201,16 @@ impl Recorder {
         record.write(size, &mut self.bytes);
     }
 
+    /// Whether records are taken.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.on.is_on()
+    }
+
     /// Whether results are kept.
     #[must_use]
-    pub const fn keeps_results(&self) -> bool {
-        self.results
+    pub fn keeps_results(&self) -> bool {
+        self.results && self.is_on()
     }
 
     /// Completes the last record with what was answered, as JSON text.

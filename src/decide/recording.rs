@@ -36,8 +36,8 @@ impl Recording {
         }
     }
 
-    pub(super) const fn keeps_results(&self) -> bool {
-        matches!(&self.recorder, Some(recorder) if recorder.keeps_results())
+    pub(super) fn keeps_results(&self) -> bool {
+        self.recorder.as_ref().is_some_and(Recorder::keeps_results)
     }
 
     pub(super) fn result(&mut self, result: &[u8]) {
@@ -53,7 +53,7 @@ impl Recording {
     }
 
     pub(super) fn record(&mut self, made: &Made<'_>, input: Input<'_>, question: &Question<'_>) {
-        let Some(recorder) = &mut self.recorder else {
+        let Some(recorder) = self.recorder.as_mut().filter(|recorder| recorder.is_on()) else {
             return;
         };
         let Origin {

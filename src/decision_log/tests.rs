@@ -156,3 +156,21 @@ proptest! {
         prop_assert_eq!(batch.records().collect::<Vec<_>>(), vec![given, given]);
     }
 }
+
+#[test]
+fn a_log_that_is_switched_off_takes_nothing() {
+    let (log, mut consumer) = channel(0, true);
+    let mut recorder = log.recorder();
+    let switch = consumer.switch();
+    switch.set(false);
+    assert!(!log.is_on() && !recorder.keeps_results());
+    recorder.record(&record(b"{}"));
+    recorder.result(b"{}");
+    recorder.flush();
+    assert!(next(&mut consumer).is_none());
+    assert_eq!(consumer.dropped(), 0, "nothing was lost");
+    switch.set(true);
+    recorder.record(&record(b"{}"));
+    recorder.flush();
+    assert_eq!(next(&mut consumer).unwrap().records().count(), 1);
+}

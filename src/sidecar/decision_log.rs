@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 
 use crate::decide::{Observer, Worker};
-use crate::decision_log::{Log, channel};
+use crate::decision_log::{Log, Switch, channel};
 use crate::engine::Limits;
 use crate::model::TenantId;
 use crate::snapshot::Reader;
@@ -87,6 +87,8 @@ pub(super) struct Writer {
     queue: Option<Queue>,
     /// What the thread takes up before its next batch.
     next: Next,
+    /// Off while nothing is to be logged.
+    switch: Switch,
     counters: Counters,
     with: With,
 }
@@ -123,6 +125,7 @@ impl Writer {
         let keeps_results = settings.content == RecordContent::Full || idle == Idle::Waits;
         let (log, consumer) = channel(settings.buffer_bytes, keeps_results);
         let counters = Counters::register(registry, consumer.dropped_counter())?;
+        let switch = consumer.switch();
         let next: Next = Arc::default();
         let taken = Arc::clone(&next);
         let thread = thread::Builder::new()
@@ -134,6 +137,7 @@ impl Writer {
             uploader: None,
             queue: None,
             next,
+            switch,
             counters,
             with,
         };
@@ -147,6 +151,7 @@ impl Writer {
     ///
     /// What cannot be opened; then nothing has changed.
     pub(super) fn reconfigure(&mut self, settings: Settings) -> Result<(), OpenError> {
+        let is_used = settings.goes_somewhere();
         let file = settings.file.as_deref().map(open).transpose()?;
         let mut queue = None;
         if let Some(upload) = settings.upload {
@@ -188,6 +193,7 @@ impl Writer {
             budget: settings.per_second.map(Budget::new),
         };
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink);
+        self.switch.set(is_used);
         Ok(())
     }
 
@@ -264,6 +270,34 @@ mod tests {
             mask: String::new(),
             drop: String::new(),
         }
+    }
+
+    #[test]
+    fn a_log_that_waits_to_be_told_where_to_costs_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let registry = telemetry::registry().unwrap();
+        let (_publisher, reader) = snapshot::channel();
+        let with = With {
+            reader,
+            limits: crate::sidecar::config::LimitsConfig::default().decision(),
+            status: Arc::new(Status::new(Report::default())),
+            handle: runtime.handle().clone(),
+        };
+        let nowhere = || Settings {
+            file: None,
+            ..settings(folder.path())
+        };
+        let started = Writer::start(nowhere(), Idle::Waits, &registry, with).unwrap();
+        let (log, mut writer) = started.unwrap();
+        assert!(!log.is_on());
+        let path = folder.path().join("log");
+        writer.reconfigure(settings(&path)).unwrap();
+        assert!(log.is_on());
+        writer.reconfigure(nowhere()).unwrap();
+        assert!(!log.is_on());
+        drop(log);
+        runtime.block_on(writer.finish());
     }
 
     /// Logs this many records and returns the page of metrics.

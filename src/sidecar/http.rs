@@ -127,7 +127,7 @@ impl Asking {
         let (head, door) = (&self.head, &*self.door);
         // Nobody but the log and the spans asks for it.
         let shared = &self.handler.shared;
-        let wanted = self.traced && (shared.decision_log.is_some() || shared.spans.is_some());
+        let wanted = self.traced && (shared.logs() || shared.spans.is_some());
         let traceparent = wanted.then(|| head.headers.get("traceparent")).flatten();
         Ok(Call {
             handler: &self.handler,

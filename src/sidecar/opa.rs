@@ -118,7 +118,7 @@ impl Call<'_> {
     fn question<'a>(&'a self, path: &'a str, input: &'a [u8]) -> Question<'a> {
         let shared = &self.handler.shared;
         // Nobody but the log and the spans asks for them.
-        let is_told = shared.decision_log.is_some() || shared.spans.is_some();
+        let is_told = shared.logs() || shared.spans.is_some();
         let header = |name| {
             let value = is_told.then(|| self.head.headers.get(name)).flatten();
             value.map_or(&b""[..], HeaderValue::as_bytes)
@@ -148,7 +148,7 @@ impl Call<'_> {
     /// The text of an input for the decision log; empty where there is no log.
     fn logged(&self, input: Option<&RegoValue>) -> Cow<'static, [u8]> {
         let mut text = Vec::new();
-        if let Some(input) = input.filter(|_| self.handler.shared.decision_log.is_some()) {
+        if let Some(input) = input.filter(|_| self.handler.shared.logs()) {
             let limit = self.handler.shared.limits.body_bytes;
             if !write_rego_json(input, limit, &mut text) {
                 text.clear();

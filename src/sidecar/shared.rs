@@ -59,6 +59,11 @@ pub struct Grpc {
 }
 
 impl Shared {
+    /// Whether decisions are recorded now.
+    pub fn logs(&self) -> bool {
+        self.decision_log.as_ref().is_some_and(Log::is_on)
+    }
+
     /// A worker for the current thread, for all of its doors.
     #[must_use]
     pub fn worker(&self) -> Rc<RefCell<Worker>> {

@@ -41,6 +41,8 @@ struct Event<'a> {
     revision: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     path: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    query: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     input: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,6 +88,7 @@ pub(super) fn of(record: &Record<'_>, shape: &Shape) -> Map<String, Value> {
         span_id: trace.map(|(_, span)| span),
         revision: text(record.revision),
         path: path(record),
+        query: query(record),
         input: full.then(|| json(record.input)).flatten(),
         input_sha256: (!full && !record.input.is_empty())
             .then(|| hex::encode(digest(&SHA256, record.input))),
@@ -124,7 +127,23 @@ pub(super) fn outcome(record: &Record<'_>) -> &'static str {
 
 /// What was asked for, as OPA has it: without a slash at its start.
 pub(super) fn path<'a>(record: &Record<'a>) -> &'a str {
+    if is_query(record) {
+        return "";
+    }
     text(record.path).trim_start_matches('/')
+}
+
+/// The text of an ad-hoc query, which has no path.
+pub(super) fn query<'a>(record: &Record<'a>) -> &'a str {
+    if is_query(record) {
+        text(record.path)
+    } else {
+        ""
+    }
+}
+
+fn is_query(record: &Record<'_>) -> bool {
+    record.kind == Kind::Query as u8
 }
 
 /// Text from outside; what is no UTF-8 is left out.

@@ -201,7 +201,7 @@ mod tests {
         fn both_ways_say_the_same(
             (id, nanos, at) in (any::<u128>(), any::<u64>(), any::<i64>()),
             peer in any::<Option<SocketAddr>>(),
-            (kind, outcome, cut) in (0..9_u8, 0..4_u8, any::<bool>()),
+            (kind, outcome, cut) in (0..10_u8, 0..4_u8, any::<bool>()),
             (bundles, full, sound) in any::<(bool, bool, bool)>(),
             words in prop::collection::vec(any::<String>(), 5),
             raw in prop::collection::vec(any::<u8>(), 0..3),

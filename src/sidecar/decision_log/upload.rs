@@ -4,10 +4,11 @@ use std::io::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -24,8 +25,12 @@ use super::spool::{self, Spool};
 const DEADLINE: Duration = Duration::from_secs(30);
 /// What is left when the process stops gets this long.
 const FLUSH: Duration = Duration::from_secs(5);
+/// The status of a service for which an upload is too large, whatever we were told of its limit.
+const TOO_LARGE: u16 = 413;
 const ANSWER_LIMIT: usize = 64 * 1024;
 const FIRST_RETRY: Duration = Duration::from_millis(100);
+/// However much later a service wants to be asked again.
+const LONGEST_WAIT: Duration = Duration::from_mins(10);
 /// Uncompressed bytes of one upload, whatever it compresses to.
 const MOST: usize = 16 * 1024 * 1024;
 
@@ -36,6 +41,8 @@ pub struct Settings {
     pub credentials: Credentials,
     pub headers: HeaderMap,
     pub client: wire::Settings,
+    /// For an answer; None = 30 seconds.
+    pub deadline: Option<Duration>,
     /// Between two uploads, at random in between.
     pub delay: (Duration, Duration),
     /// Of one upload, compressed.
@@ -47,8 +54,12 @@ pub struct Settings {
 enum UploadError {
     #[error(transparent)]
     Wire(#[from] WireError),
-    #[error("log upload failed, server replied with HTTP {0} {text}", text = reason(*.0))]
-    Status(u16),
+    #[error("log upload failed, server replied with HTTP {status} {text}", text = reason(*.status))]
+    Status {
+        status: u16,
+        /// When it wants to be asked again.
+        retry_after: Option<Duration>,
+    },
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
 }
@@ -101,6 +112,24 @@ impl Queue {
     }
 }
 
+impl UploadError {
+    const fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            Self::Wire(_) | Self::Credentials(_) => None,
+        }
+    }
+
+    fn of(answer: &Response<Bytes>) -> Self {
+        let seconds = answer.headers().get(RETRY_AFTER);
+        let seconds = seconds.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        Self::Status {
+            status: answer.status().as_u16(),
+            retry_after: seconds.map(Duration::from_secs),
+        }
+    }
+}
+
 impl Uploader {
     pub(super) fn start(
         settings: Settings,
@@ -113,6 +142,7 @@ impl Uploader {
         let (stop, stopping) = watch::channel(false);
         let sender = Sender {
             target: settings.upload_bytes.saturating_mul(8).min(MOST),
+            most: MOST,
             settings,
             client,
             queue,
@@ -147,6 +177,8 @@ struct Sender {
     status: Arc<Status>,
     /// Uncompressed bytes that are expected to fill one upload.
     target: usize,
+    /// The target never grows beyond this: what the service took as too large was as large.
+    most: usize,
 }
 
 impl Sender {
@@ -173,7 +205,12 @@ impl Sender {
                     }
                     failed_before = true;
                     self.counters.upload_failed.inc();
-                    backoff.next_delay()
+                    let asked = match &error {
+                        UploadError::Status { retry_after, .. } => *retry_after,
+                        _ => None,
+                    };
+                    let asked = asked.unwrap_or_default().min(LONGEST_WAIT);
+                    backoff.next_delay().max(asked)
                 }
             };
             let filled = Arc::clone(&self.queue.filled);
@@ -215,11 +252,25 @@ impl Sender {
             }
             let sent = self.send(body).await;
             self.tell(&sent);
+            if let Err(error) = &sent
+                && error.status() == Some(TOO_LARGE)
+            {
+                self.counters.upload_failed.inc();
+                if events > 1 {
+                    self.most = (lines.len() / 2).max(1);
+                    self.target = self.most;
+                } else {
+                    // It would never be taken, and what comes after it neither.
+                    self.counters.not_delivered("too_large", 1);
+                    self.queue.lock().delivered(lines.len());
+                }
+                continue;
+            }
             sent?;
             self.queue.lock().delivered(lines.len());
             self.counters.delivered.inc_by(events);
             if lines.len() >= self.target / 2 {
-                self.target = self.target.saturating_mul(2).min(MOST);
+                self.target = self.target.saturating_mul(2).min(self.most);
             }
         }
     }
@@ -229,10 +280,7 @@ impl Sender {
         let error = sent.as_ref().err();
         let shown = UploadReport {
             error: error.map(ToString::to_string),
-            http_status: match error {
-                Some(UploadError::Status(status)) => Some(*status),
-                _ => None,
-            },
+            http_status: error.and_then(UploadError::status),
         };
         self.status
             .update(|report| report.decision_log = Some(shown));
@@ -249,11 +297,12 @@ impl Sender {
         if let Some(value) = self.settings.credentials.header().await? {
             headers.insert(AUTHORIZATION, value);
         }
-        let answer = self.client.fetch(request, DEADLINE, ANSWER_LIMIT).await?;
+        let deadline = self.settings.deadline.unwrap_or(DEADLINE);
+        let answer = self.client.fetch(request, deadline, ANSWER_LIMIT).await?;
         if answer.status().is_success() {
             Ok(())
         } else {
-            Err(UploadError::Status(answer.status().as_u16()))
+            Err(UploadError::of(&answer))
         }
     }
 }

@@ -138,6 +138,7 @@ impl Usual {
         json::raw(&mut self.outcome, event::outcome(record));
         self.outcome.push(b'"');
         string(&mut self.outcome, ",\"path\":", event::path(record));
+        string(&mut self.outcome, ",\"query\":", event::query(record));
         json::raw(&mut self.address, ",\"requested_by\":\"");
         if let Some(host) = host(record) {
             // Writing to memory does not fail.
