@@ -1,8 +1,9 @@
 //! How a request to a service shows who we are. Files are read for every request: they may change at any time.
 
 mod oauth2;
+mod registry;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -10,6 +11,7 @@ use http::HeaderValue;
 use crate::server::secret;
 
 pub use oauth2::{Assertion, OAuth2, OAuth2Error, Proof, State, assertion_type};
+pub use registry::{RegistryCredentials, Scheme, Secret};
 
 /// What goes into `authorization`.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +30,8 @@ pub enum Credentials {
 pub enum CredentialsError {
     #[error("cannot use the token file `{}`: {detail}", path.display())]
     TokenFile { path: PathBuf, detail: String },
+    #[error("the token for the registry is no `username:password`, as scheme Basic needs it")]
+    NoPair,
     #[error("no token for the service")]
     OAuth2(#[from] OAuth2Error),
 }
@@ -56,22 +60,28 @@ impl Credentials {
                 value.ok_or(OAuth2Error::NoToken.into()).map(Some)
             }
             Self::TokenFile { path, scheme } => {
-                let failed = |detail: String| CredentialsError::TokenFile {
-                    path: path.clone(),
-                    detail,
-                };
-                let file = path.clone();
-                let read = tokio::task::spawn_blocking(move || secret::read_token(&file)).await;
-                let token = read
-                    .map_err(|error| failed(error.to_string()))?
-                    .map_err(|error| failed(reason(&error)))?;
+                let token = read(path).await?;
                 let value = secret_value(&format!("{scheme} {token}"));
-                value
-                    .ok_or_else(|| failed("it holds no token".to_owned()))
-                    .map(Some)
+                let no_token = || CredentialsError::TokenFile {
+                    path: path.clone(),
+                    detail: "it holds no token".to_owned(),
+                };
+                value.ok_or_else(no_token).map(Some)
             }
         }
     }
+}
+
+/// A token in a file.
+async fn read(path: &Path) -> Result<String, CredentialsError> {
+    let failed = |detail: String| CredentialsError::TokenFile {
+        path: path.to_owned(),
+        detail,
+    };
+    let file = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || secret::read_token(&file)).await;
+    read.map_err(|error| failed(error.to_string()))?
+        .map_err(|error| failed(reason(&error)))
 }
 
 fn secret_value(text: &str) -> Option<HeaderValue> {

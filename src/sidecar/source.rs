@@ -19,7 +19,7 @@ use crate::wire::oci::{OciError, Reference};
 use crate::wire::{self, Client, WireError};
 
 use super::cache::{Archive, Download, DownloadError};
-use super::credentials::{Credentials, CredentialsError};
+use super::credentials::{Credentials, CredentialsError, RegistryCredentials};
 
 pub use conditions::Conditions;
 
@@ -59,10 +59,8 @@ pub enum Location {
     /// A tag or digest of an OCI registry.
     Oci {
         reference: Reference,
-        /// A file with `username:password` or a token, read for every turn.
-        credentials_file: Option<PathBuf>,
-        /// PEM of the only certificate authorities to trust.
-        ca_file: Option<PathBuf>,
+        credentials: RegistryCredentials,
+        client: Box<wire::Settings>,
     },
     /// A `.tar.gz` file, or a folder of them: there the highest number of this tenant is taken.
     File { path: PathBuf },
@@ -125,8 +123,6 @@ pub enum FetchError {
     },
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    #[error("cannot use the token file `{}`: {detail}", path.display())]
-    Token { path: PathBuf, detail: String },
     #[error("cannot read `{}`", path.display())]
     File {
         path: PathBuf,
@@ -199,18 +195,14 @@ impl Source {
             }))),
             Location::Oci {
                 reference,
-                credentials_file,
-                ca_file,
+                credentials,
+                client,
             } => {
-                let client = wire::Settings {
-                    ca_file: ca_file.clone(),
-                    ..wire::Settings::default()
-                };
                 let source = oci::OciSource::new(
                     reference.clone(),
-                    credentials_file.clone(),
+                    credentials.clone(),
                     settings.poll,
-                    &client,
+                    client,
                     handle,
                 )?;
                 Ok(Self::Oci(Box::new(source)))
@@ -278,9 +270,7 @@ impl FetchError {
             Self::Status(_) | Self::Registry(OciError::Status(..)) => "http_status",
             Self::Redirect(_) | Self::Registry(OciError::Redirect) => "redirect",
             Self::TooLarge { .. } => "too_large",
-            Self::Credentials(_)
-            | Self::Token { .. }
-            | Self::Registry(OciError::Unauthorized(_)) => "token",
+            Self::Credentials(_) | Self::Registry(OciError::Unauthorized(_)) => "token",
             Self::File { .. } => "unreadable",
             Self::NoBundle(_) | Self::Registry(OciError::Malformed(_) | OciError::NoLayer) => {
                 "no_bundle"

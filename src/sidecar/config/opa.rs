@@ -13,6 +13,7 @@ mod redact;
 mod server;
 mod services;
 mod support;
+mod tracing;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -35,6 +36,7 @@ pub use management::{
 pub use server::{Buckets, Decoding, Encoding, Gzip, GzipEncoding, Server};
 pub use services::{Bearer, ClientTls, Credentials, OAuth2, Service, ServiceTls, VerificationKey};
 pub use support::{KEYS, OptionRow, Support};
+pub use tracing::DistributedTracing;
 
 /// The decision of `POST /` where none is configured.
 pub const DEFAULT_DECISION: &str = "/system/main";
@@ -59,6 +61,7 @@ pub struct OpaConfig {
     pub persistence_directory: Option<String>,
     pub server: Server,
     pub envoy: Option<EnvoyPlugin>,
+    pub tracing: Option<DistributedTracing>,
     /// The whole with its defaults and without secrets: what `/v1/config` shows.
     pub active: Value,
     /// What is not served here and does no harm, one sentence each.
@@ -93,6 +96,7 @@ struct Sections {
     default_authorization_decision: Option<String>,
     persistence_directory: Option<String>,
     server: Option<Server>,
+    distributed_tracing: Option<DistributedTracing>,
     plugins: Plugins,
 }
 
@@ -160,6 +164,8 @@ impl OpaConfig {
         config.active = redact::active(raw.clone(), &config);
         config.raw = Raw(raw);
         config.warnings = found.warnings;
+        let unsent = config.unsent_headers();
+        config.warnings.extend(unsent);
         config.check()?;
         Ok(config)
     }
@@ -198,10 +204,23 @@ impl OpaConfig {
             persistence_directory: sections.persistence_directory,
             server: sections.server.unwrap_or_default(),
             envoy: sections.plugins.envoy_ext_authz_grpc,
+            tracing: sections.distributed_tracing,
             active: Value::Null,
             warnings: Vec::new(),
             raw: Raw::default(),
         })
+    }
+
+    /// Headers that have nowhere to go, one sentence each.
+    fn unsent_headers(&self) -> Vec<String> {
+        let unsent = self
+            .services
+            .iter()
+            .filter(|(_, service)| service.kind == "oci" && !service.headers.is_empty());
+        let unsent = unsent.map(|(name, _)| {
+            format!("`services.{name}.headers`: not sent to a registry, as in OPA")
+        });
+        unsent.collect()
     }
 
     /// Whether decisions are logged, which is when answers carry `decision_id`.
@@ -267,6 +286,9 @@ impl OpaConfig {
         if let Some(envoy) = &self.envoy {
             envoy.check(&mut errors);
         }
+        if let Some(tracing) = &self.tracing {
+            tracing.check(&mut errors);
+        }
         for (place, path) in [
             ("default_decision", &self.default_decision),
             (
@@ -289,6 +311,7 @@ impl OpaConfig {
     pub fn apply(&self, config: &mut Config) -> Vec<(&'static str, &'static str)> {
         let mut set = self.apply_bundles(config);
         set.extend(self.apply_logs(config));
+        set.extend(self.apply_tracing(config));
         if let Some(envoy) = &self.envoy {
             set.extend(envoy.apply(config));
         }

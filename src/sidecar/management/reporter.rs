@@ -44,6 +44,8 @@ pub struct Service {
     pub headers: HeaderMap,
     pub credentials: Credentials,
     pub client: wire::Settings,
+    /// For an answer; None = 10 seconds.
+    pub deadline: Option<Duration>,
 }
 
 /// See the module.
@@ -200,7 +202,8 @@ async fn send(service: &Service, client: &Client, document: &Value) -> Result<()
     if let Some(value) = service.credentials.header().await? {
         headers.insert(AUTHORIZATION, value);
     }
-    let answer = client.fetch(request, DEADLINE, ANSWER_LIMIT).await?;
+    let deadline = service.deadline.unwrap_or(DEADLINE);
+    let answer = client.fetch(request, deadline, ANSWER_LIMIT).await?;
     if answer.status().is_success() {
         Ok(())
     } else {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::http::header::AUTHORIZATION;
 use ::http::{HeaderMap, HeaderName, HeaderValue};
@@ -16,7 +15,10 @@ use crate::wire;
 use super::super::activation::{self, OnPersistError, Profile};
 use super::super::config::opa::{self, Bearer, DISCOVERY, OpaConfig, Service};
 use super::super::config::{Config, ConfigError, OnError, SourceConfig, TrustProfile};
-use super::super::credentials::{Assertion, Credentials, OAuth2, Proof, State, assertion_type};
+use super::super::credentials::{
+    Assertion, Credentials, OAuth2, Proof, RegistryCredentials, Scheme, Secret, State,
+    assertion_type,
+};
 use super::super::source::{self, Location};
 use super::archive_limits;
 use crate::sidecar::BuildError;
@@ -154,15 +156,20 @@ fn source(
             wait: config.wait,
             takes_deltas: config.profile == TrustProfile::Opa,
             headers: service.map(headers).transpose()?.unwrap_or_default(),
-            head_deadline: service
-                .and_then(|service| service.response_header_timeout_seconds)
-                .map(Duration::from_secs),
+            head_deadline: service.and_then(Service::head_deadline),
         }
     } else if url.starts_with("oci://") || url.starts_with("oci+http://") {
         Location::Oci {
             reference: url.parse().map_err(|error| invalid(&error))?,
-            credentials_file: config.token_file.as_ref().map(PathBuf::from),
-            ca_file: config.ca_file.as_ref().map(PathBuf::from),
+            credentials: match (service, &config.token_file) {
+                (Some(service), _) => registry(service)?,
+                (None, Some(path)) => RegistryCredentials::File(PathBuf::from(path)),
+                (None, None) => RegistryCredentials::None,
+            },
+            client: Box::new(wire::Settings {
+                ca_file: config.ca_file.as_ref().map(PathBuf::from),
+                ..service.map(client).unwrap_or_default()
+            }),
         }
     } else {
         let path = url.strip_prefix("file://").unwrap_or(url);
@@ -210,6 +217,31 @@ pub(super) fn credentials(service: &Service) -> Result<Credentials, ConfigError>
             scheme: scheme(bearer).to_owned(),
         },
         _ => Credentials::None,
+    })
+}
+
+/// What opens a registry that an OPA configuration names.
+fn registry(service: &Service) -> Result<RegistryCredentials, ConfigError> {
+    let given = &service.credentials;
+    if let Some(own) = &given.oauth2 {
+        let oauth2 = oauth2(own, service)?;
+        return Ok(RegistryCredentials::OAuth2(Arc::new(oauth2)));
+    }
+    let Some(bearer) = &given.bearer else {
+        return Ok(RegistryCredentials::None);
+    };
+    let scheme = Scheme::named(&bearer.scheme).ok_or_else(|| {
+        ConfigError::Invalid(format!(
+            "`services.*.credentials.bearer.scheme` is `{}`: a registry is opened by Basic or Bearer",
+            bearer.scheme
+        ))
+    })?;
+    Ok(RegistryCredentials::Opa {
+        secret: match bearer.token_path.as_str() {
+            "" => Secret::Text(bearer.token.clone()),
+            path => Secret::File(PathBuf::from(path)),
+        },
+        scheme,
     })
 }
 

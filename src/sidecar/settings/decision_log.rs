@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use super::super::config::opa::OpaConfig;
+use super::super::config::opa::{OpaConfig, Service};
 use super::super::config::{Config, ConfigError};
 use super::super::credentials::Credentials;
 use super::super::decision_log::{Settings, UploadSettings};
@@ -35,6 +35,7 @@ pub(in crate::sidecar) fn decision_log(
                 ca_file: upload.ca_file.as_ref().map(PathBuf::from),
                 ..service.map(client).unwrap_or_default()
             },
+            deadline: service.and_then(Service::head_deadline),
             delay: (upload.min_delay, upload.max_delay.max(upload.min_delay)),
             upload_bytes: upload.upload_bytes.max(90),
         }),

@@ -20,6 +20,7 @@ pub(in crate::sidecar) fn status(opa: Option<&OpaConfig>) -> Result<ReporterSett
             headers: headers(service)?,
             credentials: credentials(service)?,
             client: client(service),
+            deadline: service.head_deadline(),
         })
     });
     Ok(ReporterSettings {

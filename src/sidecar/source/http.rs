@@ -1,7 +1,6 @@
 //! A bundle behind an HTTP URL: conditional, long-polled, bounded in size and time.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::time::Duration;
 
 use ::http::header::{
@@ -26,8 +25,6 @@ const PIECE_DEADLINE: Duration = Duration::from_secs(30);
 /// For a whole body.
 const BODY_DEADLINE: Duration = Duration::from_mins(10);
 const MAX_REDIRECTS: usize = 3;
-/// A token is a few kilobytes at most.
-const TOKEN_LIMIT: u64 = 64 * 1024;
 /// Received bytes go to the file in pieces of about this size.
 const WRITE_SIZE: usize = 256 * 1024;
 
@@ -123,20 +120,6 @@ impl HttpSource {
         }
         Err(FetchError::Redirect("does so too often"))
     }
-}
-
-/// A secret's text, without the white space around it.
-pub(super) fn read_secret(path: &Path) -> Result<String, String> {
-    use std::io::Read as _;
-    let mut text = String::new();
-    let read =
-        std::fs::File::open(path).and_then(|file| file.take(TOKEN_LIMIT).read_to_string(&mut text));
-    read.map_err(|error| error.to_string())?;
-    let secret = text.trim();
-    if secret.is_empty() {
-        return Err("it is empty".into());
-    }
-    Ok(secret.to_owned())
 }
 
 fn redirects(status: StatusCode) -> bool {

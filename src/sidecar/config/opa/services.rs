@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -70,6 +71,13 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
+    /// For the head of an answer, where the file says so.
+    #[must_use]
+    pub fn head_deadline(&self) -> Option<Duration> {
+        let seconds = self.response_header_timeout_seconds;
+        seconds.filter(|it| *it > 0).map(Duration::from_secs)
+    }
+
     fn check(&self, name: &str) -> Result<(), String> {
         let is_url = self
             .url
@@ -87,6 +95,24 @@ impl Service {
             return Err(format!(
                 "`services.{name}.credentials.client_tls`: give both `cert` and `private_key`"
             ));
+        }
+        if let Some(bearer) = &self.credentials.bearer {
+            let place = format!("services.{name}.credentials.bearer");
+            match (bearer.token.is_empty(), bearer.token_path.is_empty()) {
+                (false, false) => {
+                    return Err(format!("`{place}`: give `token` or `token_path`, not both"));
+                }
+                (true, true) => return Err(format!("`{place}`: give `token` or `token_path`")),
+                _ => {}
+            }
+            let schemes = ["", "basic", "bearer"];
+            if self.kind == "oci" && !schemes.contains(&bearer.scheme.to_ascii_lowercase().as_str())
+            {
+                return Err(format!(
+                    "`{place}.scheme` is `{}`: a registry is opened by Basic or Bearer",
+                    bearer.scheme
+                ));
+            }
         }
         if !self.kind.is_empty() && self.kind != "oci" {
             return Err(format!(

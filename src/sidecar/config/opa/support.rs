@@ -33,11 +33,24 @@ use Support::{Different, Refused, Same, Warned};
 
 const POLLED: Support =
     Different("polled in the middle between the two, give or take a tenth of it");
-const NO_CREDENTIALS: Support =
-    Refused("credentials of this kind are not served: use `bearer`, `client_tls` or `oauth2`");
+const NO_CREDENTIALS: Support = Refused(
+    "signing of this kind is not served: use `client_secret`, `signing_key` or `client_assertion_path`",
+);
+const NO_AWS: Support = Refused(
+    "requests are not signed for AWS: put the bundle behind a URL that asks for `bearer`, `oauth2` or `client_tls`, push it to a registry (`type: oci`), or let an agent write it to a `file://` resource",
+);
+const NO_GCP: Support = Refused(
+    "tokens are not fetched from GCP's metadata: let an agent write the token to a file and give `bearer.token_path`",
+);
+const NO_AZURE: Support = Refused(
+    "tokens are not fetched from Azure's managed identity: let an agent write the token to a file and give `bearer.token_path`",
+);
 const NO_CACHE: Support =
     Warned("no built-in function here asks the network, so nothing is cached");
-const NO_TRACING: Support = Warned("spans are configured in our own configuration");
+const NO_EXPORT: Support = Warned("metrics are fetched here, not sent: `/metrics`");
+const NO_RESOURCE: Support =
+    Warned("spans carry the service's name and this program's version alone");
+const OWN_BATCHES: Support = Warned("spans are sent in batches of at most 512, once a second");
 const NO_PLUGIN: Support = Refused("plugins cannot be loaded into this program");
 const NO_DISK: Support =
     Warned("data lives in memory; the last known good bundles are kept in `cache.dir`");
@@ -54,7 +67,7 @@ pub const KEYS: &[OptionRow] = &[
     row(
         "services.*.response_header_timeout_seconds",
         Different(
-            "of bundles; 30 seconds where it is not given; beyond the time that was asked for in long polling",
+            "where it is not given, 30 seconds for bundles and decision logs; beyond the time that was asked for in long polling; for logs and the status the whole of an answer",
         ),
     ),
     row("services.*.tls.ca_cert", Same),
@@ -65,7 +78,10 @@ pub const KEYS: &[OptionRow] = &[
     row("services.*.type", Same),
     row("services.*.credentials.bearer.token", Same),
     row("services.*.credentials.bearer.token_path", Same),
-    row("services.*.credentials.bearer.scheme", Same),
+    row(
+        "services.*.credentials.bearer.scheme",
+        Different("any; of a registry Basic and Bearer"),
+    ),
     row("services.*.credentials.client_tls.cert", Same),
     row("services.*.credentials.client_tls.private_key", Same),
     row(
@@ -117,12 +133,9 @@ pub const KEYS: &[OptionRow] = &[
         "services.*.credentials.oauth2.azure_signing.**",
         NO_CREDENTIALS,
     ),
-    row("services.*.credentials.s3_signing.**", NO_CREDENTIALS),
-    row("services.*.credentials.gcp_metadata.**", NO_CREDENTIALS),
-    row(
-        "services.*.credentials.azure_managed_identity.**",
-        NO_CREDENTIALS,
-    ),
+    row("services.*.credentials.s3_signing.**", NO_AWS),
+    row("services.*.credentials.gcp_metadata.**", NO_GCP),
+    row("services.*.credentials.azure_managed_identity.**", NO_AZURE),
     row("services.*.credentials.plugin", NO_PLUGIN),
     row("labels.*", Same),
     row("keys.*.key", Same),
@@ -264,8 +277,43 @@ pub const KEYS: &[OptionRow] = &[
     row("server.logger_plugin", NO_PLUGIN),
     row("caching.**", NO_CACHE),
     row("nd_builtin_cache", NO_CACHE),
-    row("distributed_tracing.**", NO_TRACING),
-    row("metrics_export.**", NO_TRACING),
+    row(
+        "distributed_tracing.type",
+        Different("grpc, in builds with the feature `otlp`; http is an error that says so"),
+    ),
+    row("distributed_tracing.address", Same),
+    row(
+        "distributed_tracing.service_name",
+        Different("lictor-sidecar where it is not given"),
+    ),
+    row("distributed_tracing.sample_percentage", Same),
+    row(
+        "distributed_tracing.encryption",
+        Different("off and tls; mtls is an error that says so"),
+    ),
+    row("distributed_tracing.tls_ca_cert_file", Same),
+    row(
+        "distributed_tracing.allow_insecure_tls",
+        Refused("certificates are always verified: give `tls_ca_cert_file`"),
+    ),
+    row(
+        "distributed_tracing.tls_cert_file",
+        Refused("no certificate is shown to a collector"),
+    ),
+    row(
+        "distributed_tracing.tls_private_key_file",
+        Refused("no certificate is shown to a collector"),
+    ),
+    row(
+        "distributed_tracing.exclude_paths",
+        Warned("spans are of decisions, whatever their path"),
+    ),
+    row("distributed_tracing.resource.**", NO_RESOURCE),
+    row(
+        "distributed_tracing.batch_span_processor_options.**",
+        OWN_BATCHES,
+    ),
+    row("metrics_export.**", NO_EXPORT),
     row("storage.**", NO_DISK),
     row(
         "plugins.envoy_ext_authz_grpc.addr",

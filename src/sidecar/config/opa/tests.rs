@@ -275,7 +275,7 @@ services: {{acme: {{url: https://a, credentials: {{oauth2: {oauth2}}}}}}}"
         ),
         (
             "{token_url: 'https://a/t', aws_kms: {name: x}}",
-            "credentials of this kind are not served",
+            "signing of this kind is not served",
         ),
         ("{token_ur: 'https://a/t'}", "did you mean `token_url`"),
     ] {
@@ -292,4 +292,142 @@ services: {{acme: {{url: https://a, credentials: {{oauth2: {oauth2}}}}}}}"
             .unwrap_err()
             .contains("give both `cert` and `private_key`")
     );
+}
+
+/// Every key that OPA 1.22 documents or reads, by its path.
+const OPAS: &str = include_str!("keys.txt");
+
+/// A file with this key alone, and what is said of it.
+fn said(path: &str) -> support::Found {
+    let steps = path.split('.').rev();
+    let file = steps.fold(json!("x"), |value, step| {
+        let step = if step == "*" { "some" } else { step };
+        json!({ step: value })
+    });
+    support::check(&file)
+}
+
+#[test]
+fn every_key_of_opas_is_the_same_different_or_named() {
+    let mut kinds = [0; 3];
+    for path in OPAS.lines() {
+        let found = said(path);
+        match (found.errors.as_slice(), found.warnings.as_slice()) {
+            ([], []) => kinds[0] += 1,
+            ([error], []) => {
+                assert!(!error.contains("unknown key"), "{error}");
+                kinds[1] += 1;
+            }
+            ([], [_]) => kinds[2] += 1,
+            _ => panic!("{path}: {found:?}"),
+        }
+    }
+    assert!(kinds.iter().all(|count| *count > 10), "{kinds:?}");
+    // And nothing is said of keys that OPA does not know.
+    let known = |row: &&OptionRow| {
+        let row = row.path.trim_end_matches(".**");
+        let is_envoys = row.starts_with("plugins.");
+        is_envoys
+            || OPAS.lines().any(|path| {
+                let path = path.trim_end_matches(".*");
+                path == row || path.starts_with(&format!("{row}.")) || row == format!("{path}.*")
+            })
+    };
+    let unknown: Vec<_> = KEYS.iter().filter(|row| !known(row)).collect();
+    assert!(unknown.is_empty(), "{unknown:#?}");
+}
+
+#[test]
+fn credentials_of_clouds_are_named_with_what_to_do() {
+    for (kind, expected) in [
+        (
+            "s3_signing: {metadata_credentials: {aws_region: x}}",
+            "type: oci",
+        ),
+        ("gcp_metadata: {audience: x}", "bearer.token_path"),
+        ("azure_managed_identity: {resource: x}", "bearer.token_path"),
+        ("plugin: mine", "plugins cannot be loaded"),
+        (
+            "oauth2: {token_url: 'https://a', aws_kms: {name: x}}",
+            "signing_key",
+        ),
+        (
+            "oauth2: {token_url: 'https://a', azure_keyvault: {key: x}}",
+            "signing_key",
+        ),
+    ] {
+        let text = format!("services: {{a: {{url: http://a, credentials: {{{kind}}}}}}}");
+        let error = parse(&text).unwrap_err();
+        let name = kind.split_once(':').unwrap().0;
+        let place = format!("`services.a.credentials.{name}");
+        assert!(
+            error.starts_with(&place) && error.contains(expected),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn credentials_of_a_registry_that_cannot_be_shown_to_it_are_named() {
+    let service = |more: &str| format!("services: {{a: {{url: https://r, type: oci, {more}}}}}");
+    for (more, expected) in [
+        (
+            "credentials: {bearer: {token: t, scheme: Digest}}",
+            "Basic or Bearer",
+        ),
+        ("credentials: {bearer: {}}", "give `token` or `token_path`"),
+        (
+            "credentials: {bearer: {token: t, token_path: p}}",
+            "not both",
+        ),
+    ] {
+        let error = parse(&service(more)).unwrap_err();
+        assert!(
+            error.contains("`services.a.credentials.bearer") && error.contains(expected),
+            "{error}"
+        );
+    }
+    let warnings = parse(&service("headers: {x: y}")).unwrap().warnings;
+    assert!(
+        warnings[0].starts_with("`services.a.headers`"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn distributed_tracing_is_our_tracing() {
+    let config = parse(
+        "distributed_tracing: {type: grpc, address: 'otel:4317', service_name: shop, sample_percentage: 12.5, encryption: tls, tls_ca_cert_file: /ca.pem}",
+    );
+    let mut ours = Config::default();
+    let set = config.unwrap().apply(&mut ours);
+    let tracing = &ours.tracing;
+    assert_eq!(tracing.endpoint.as_deref(), Some("https://otel:4317"));
+    assert_eq!(tracing.service_name.as_deref(), Some("shop"));
+    assert_eq!(tracing.sample_ratio, "0.125");
+    assert_eq!(tracing.ca_file.as_deref(), Some("/ca.pem"));
+    assert!(set.contains(&("tracing.endpoint", "distributed_tracing.address")));
+    let mut ours = Config::default();
+    parse("distributed_tracing: {type: grpc}")
+        .unwrap()
+        .apply(&mut ours);
+    assert_eq!(
+        ours.tracing.endpoint.as_deref(),
+        Some("http://localhost:4317")
+    );
+    parse("distributed_tracing: {}")
+        .unwrap()
+        .apply(&mut Config::default());
+    for (text, expected) in [
+        ("type: http", "OTLP over gRPC alone"),
+        ("type: zipkin", "grpc is expected"),
+        ("type: grpc, encryption: mtls", "use `tls`"),
+        ("type: grpc, encryption: x", "off or tls"),
+        ("type: grpc, sample_percentage: 101", "from 0 to 100"),
+        ("type: grpc, allow_insecure_tls: true", "tls_ca_cert_file"),
+        ("type: grpc, tls_cert_file: x", "no certificate is shown"),
+    ] {
+        let error = parse(&format!("distributed_tracing: {{{text}}}")).unwrap_err();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
 }
