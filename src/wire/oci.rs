@@ -298,8 +298,10 @@ impl Repository {
             *self.token.lock().await = Some(token);
         }
         let mut at = target;
+        let is_read = matches!(method, Method::GET | Method::HEAD);
         for _ in 0..MAX_REDIRECTS {
-            if !response.status().is_redirection() {
+            // What is written goes to the registry, not to whom it names.
+            if !is_read || !response.status().is_redirection() {
                 break;
             }
             let location = response.headers().get(LOCATION);

@@ -241,6 +241,193 @@ fn what_is_discovered_holds_at_run_time_and_what_is_wrong_with_it_changes_nothin
     });
 }
 
+/// `opa build` of a discovery bundle, signed with the secret in this file.
+fn signed_discovery(opa: &Path, folder: &Path, revision: &str, config: &Value) -> Vec<u8> {
+    let into = folder.join(revision);
+    std::fs::create_dir_all(&into).unwrap();
+    let manifest = json!({"revision": revision, "roots": [""]});
+    std::fs::write(into.join(".manifest"), manifest.to_string()).unwrap();
+    let data = json!({ "config": config });
+    std::fs::write(into.join("data.json"), data.to_string()).unwrap();
+    let output = Command::new(opa)
+        .current_dir(folder)
+        .args(["build", "--bundle", revision, "--output", "out.tar.gz"])
+        .args(["--signing-alg", "HS256", "--signing-key", "secret"])
+        .args(["--verification-key-id", "boot"])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    std::fs::read(folder.join("out.tar.gz")).unwrap()
+}
+
+#[test]
+fn a_discovery_bundle_that_must_be_signed_is_nothing_without_its_signature() {
+    let Some(opa) = outside("opa") else { return };
+    let server = BundleServer::start();
+    server.put("one", word("one", "first"), "\"1\"");
+    server.put("two", word("two", "second"), "\"2\"");
+    let pod = Pod::new();
+    let folder = pod.path("sign");
+    std::fs::create_dir_all(&folder).unwrap();
+    let secret = "a-secret-of-more-than-thirty-two-bytes";
+    std::fs::write(folder.join("secret"), secret).unwrap();
+    let signed = |revision: &str, name: &str| {
+        let config = json!({"bundles": bundles(&[name])});
+        signed_discovery(&opa, &folder, revision, &config)
+    };
+    server.put("discovery", signed("d1", "one"), "\"d1\"");
+    let mut boot = boot(
+        &server,
+        &json!({"keys": {"boot": {"key": secret, "algorithm": "HS256"}}}),
+    );
+    boot["discovery"]["signing"] = json!({"keyid": "boot"});
+    let mut sidecar = start(&pod, &boot);
+    sidecar.wait_ready();
+    assert_eq!(said(&sidecar, "one"), "first");
+    // Another document under the old signature, and one without any.
+    let forged = json!({"bundles": bundles(&["two"])});
+    for (tag, bad, code) in [
+        ("unsigned", discovery("d2", &forged), "untrusted"),
+        (
+            "tampered",
+            crate::opa_bundles::changed(&signed("d2", "one"), "one", "two"),
+            "tampered",
+        ),
+    ] {
+        server.put("discovery", bad, &format!("\"{tag}\""));
+        let status = sidecar.wait_for(tag, |status| {
+            status["discovery"]["last_error"]["code"] == code
+        });
+        assert_eq!(status["discovery"]["active"]["revision"], "d1");
+        assert_eq!(said(&sidecar, "one"), "first");
+    }
+    server.put("discovery", signed("d3", "two"), "\"d3\"");
+    sidecar.wait_for("what is signed", |status| {
+        status["discovery"]["active"]["revision"] == "d3"
+    });
+    until("the other bundle", || {
+        (said(&sidecar, "two") == "second").then_some(())
+    });
+}
+
+#[test]
+fn discovery_by_long_polling_hears_of_a_change_at_once() {
+    let server = BundleServer::start();
+    server.hold();
+    server.put("one", word("one", "first"), "\"1\"");
+    server.put("two", word("two", "second"), "\"2\"");
+    let config = |name: &str| json!({"bundles": bundles(&[name])});
+    server.put("discovery", discovery("d1", &config("one")), "\"d1\"");
+    let pod = Pod::new();
+    let mut boot = boot(&server, &json!({}));
+    // Polling alone would not hear of anything within this test.
+    boot["discovery"]["polling"] = json!({
+        "min_delay_seconds": 3600, "max_delay_seconds": 3600, "long_polling_timeout_seconds": 60,
+    });
+    let mut sidecar = start(&pod, &boot);
+    sidecar.wait_ready();
+    assert_eq!(said(&sidecar, "one"), "first");
+    let held = until("a held request", || {
+        let head = server.last_request("discovery");
+        head.contains("wait=60").then_some(head)
+    });
+    assert!(held.contains("if-none-match: \"d1\""), "{held}");
+    server.put("discovery", discovery("d2", &config("two")), "\"d2\"");
+    sidecar.wait_for("the change", |status| {
+        status["discovery"]["active"]["revision"] == "d2"
+    });
+    until("the other bundle", || {
+        (said(&sidecar, "two") == "second").then_some(())
+    });
+}
+
+#[test]
+fn uploads_that_are_too_large_for_the_service_are_halved_and_none_is_lost() {
+    let server = BundleServer::start();
+    server.put("one", word("one", "first"), "\"1\"");
+    server.answer_posts_with(503, "retry-after: 1\r\n");
+    let pod = Pod::new();
+    let config = json!({
+        "services": {"acme": {"url": server.url("")}},
+        "bundles": bundles(&["one"]),
+        "decision_logs": {
+            "service": "acme",
+            "reporting": {"min_delay_seconds": 0, "max_delay_seconds": 1},
+        },
+    });
+    let mut sidecar = start(&pod, &config);
+    sidecar.wait_ready();
+    let mut ids = BTreeSet::new();
+    for number in 0..60 {
+        // What hardly compresses.
+        let noise: Vec<u64> = (0..20).map(|_| rand::random()).collect();
+        let body = json!({"input": {"number": number, "noise": noise}});
+        let answer = sidecar.post("/v1/data/one/word", &body.to_string());
+        ids.insert(answer.json()["decision_id"].as_str().unwrap().to_owned());
+    }
+    let huge: Vec<u64> = (0..1000).map(|_| rand::random()).collect();
+    let body = json!({"input": huge});
+    sidecar.post("/v1/data/one/word", &body.to_string());
+    until("a refused upload", || {
+        (!server.posts("logs").is_empty()).then_some(())
+    });
+    server.take_posts_of(4000);
+    server.answer_posts_with(200, "");
+    let arrived = || {
+        let posts = server.posts("logs");
+        let taken = posts.iter().flat_map(|post| post.body.as_array().unwrap());
+        let events: Vec<Value> = taken.cloned().collect();
+        let found: BTreeSet<String> = events
+            .iter()
+            .map(|event| event["decision_id"].as_str().unwrap().to_owned())
+            .collect();
+        ids.is_subset(&found).then_some(events)
+    };
+    let events = until("every event", arrived);
+    let event = &events[0];
+    assert_eq!(event["path"], "one/word");
+    assert_eq!(event["result"], "first");
+    assert!(event["input"]["noise"].is_array(), "{event}");
+    assert_eq!(event["bundles"]["one"]["revision"], "first");
+    let lost = "lictor_decision_log_not_delivered_total{reason=\"too_large\"}";
+    until("the one that can never be taken", || {
+        (sidecar.metric(lost) == Some(1.0)).then_some(())
+    });
+}
+
+#[test]
+fn a_query_is_logged_as_one() {
+    let server = BundleServer::start();
+    server.put("one", word("one", "first"), "\"1\"");
+    let pod = Pod::new();
+    let config = json!({
+        "services": {"acme": {"url": server.url("")}},
+        "bundles": bundles(&["one"]),
+        "decision_logs": {
+            "service": "acme",
+            "reporting": {"min_delay_seconds": 0, "max_delay_seconds": 1},
+        },
+    });
+    let mut sidecar = start(&pod, &config);
+    sidecar.wait_ready();
+    let query = "x = data.one.word";
+    sidecar.post("/v1/query", &json!({ "query": query }).to_string());
+    let event = until("the event", || {
+        let posts = server.posts("logs");
+        let events: Vec<Value> = posts
+            .iter()
+            .flat_map(|post| post.body.as_array().unwrap().clone())
+            .collect();
+        events.into_iter().find(|event| event["query"] == query)
+    });
+    assert_eq!(event["result"], json!([{"x": "first"}]));
+    assert!(event["path"].is_null(), "{event}");
+}
+
 #[test]
 fn what_was_discovered_survives_a_restart_without_its_server() {
     let server = BundleServer::start();

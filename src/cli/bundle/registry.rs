@@ -1,7 +1,9 @@
 //! `lictor bundle push` and `pull`: bundles in an OCI registry.
 
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use http_body_util::BodyExt as _;
@@ -15,6 +17,49 @@ use crate::wire::oci::{Credentials, Reference, Repository};
 use crate::wire::{self, Client};
 
 use super::read::{read_file, write_file};
+
+/// Between two pieces of a download.
+const PIECE_DEADLINE: Duration = Duration::from_secs(30);
+/// For a whole download.
+const DEADLINE: Duration = Duration::from_mins(10);
+/// Between two lines of progress.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How far it is, for whoever looks at a terminal: one line on standard error, which is gone at the end.
+struct Progress {
+    shown: bool,
+    next: Instant,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self {
+            shown: std::io::stderr().is_terminal(),
+            next: Instant::now(),
+        }
+    }
+
+    fn show(&mut self, what: &str, done: usize, of: u64) {
+        let now = Instant::now();
+        if self.shown && now >= self.next {
+            self.next = now + TICK;
+            let percent = done as u64 * 100 / of.max(1);
+            // Nobody needs it.
+            let _ = write!(
+                std::io::stderr(),
+                "\r{what}: {percent} % of {of} bytes\x1b[K"
+            );
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+}
 
 /// Which registry, and what opens it.
 #[derive(Debug, clap::Args)]
@@ -61,11 +106,14 @@ pub(super) fn push(args: &PushArgs) -> anyhow::Result<ExitCode> {
         bail!("`{}` is no gzip-compressed archive", args.file.display());
     }
     let size = archive.len();
+    let mut progress = Progress::new();
+    progress.show("pushing", 0, size as u64);
     let digest = args
         .registry
         .run(&args.reference, async |repository, credentials| {
             repository.push(archive.into(), credentials).await
         })?;
+    drop(progress);
     let digest = digest.with_context(|| format!("cannot push to {}", args.reference))?;
     let json = json!({"reference": args.reference.to_string(), "manifest": digest, "bytes": size});
     args.output.print(&json, || {
@@ -85,8 +133,16 @@ pub(super) fn pull(args: &PullArgs) -> anyhow::Result<ExitCode> {
             }
             let mut body = repository.blob(&layer, credentials).await?.into_body();
             let mut archive = Vec::new();
-            while let Some(frame) = body.frame().await {
+            let mut progress = Progress::new();
+            let end = Instant::now() + DEADLINE;
+            loop {
+                let left = end.saturating_duration_since(Instant::now());
+                let frame = tokio::time::timeout(left.min(PIECE_DEADLINE), body.frame()).await;
+                let Some(frame) = frame.context("the download stalled or took too long")? else {
+                    break;
+                };
                 let frame = frame.context("the download broke off")?;
+                progress.show("pulling", archive.len(), layer.size);
                 archive.extend_from_slice(frame.data_ref().map_or(&[], |piece| piece));
                 if archive.len() as u64 > layer.size {
                     bail!(

@@ -243,6 +243,9 @@ impl Activator {
             self.status.confirm(now);
         }
         self.answered(source);
+        // A bundle goes well, be it the one that decides already.
+        self.status
+            .update_source(self.name(source), |report| report.last_error = None);
     }
 
     /// The source answered, be it with nothing new.

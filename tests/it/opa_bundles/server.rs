@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -32,6 +33,12 @@ struct Shared {
     posts: Mutex<Vec<Post>>,
     /// What posts are answered with; 0 = 200.
     answer: AtomicU16,
+    /// And with these headers, each with its line end.
+    answer_headers: Mutex<String>,
+    /// Posts with a body of more bytes as sent are too large; 0 = none is.
+    largest_post: AtomicUsize,
+    /// Requests that may be held are, until there is something new.
+    holds: AtomicBool,
     stopped: AtomicBool,
 }
 
@@ -87,6 +94,22 @@ impl BundleServer {
         self.shared.answer.store(status, Ordering::SeqCst);
     }
 
+    /// And with these headers, each with its line end.
+    pub fn answer_posts_with(&self, status: u16, headers: &str) {
+        headers.clone_into(&mut self.shared.answer_headers.lock().unwrap());
+        self.answer_posts(status);
+    }
+
+    /// Answers 413 to posts with more bytes than this, as they are sent.
+    pub fn take_posts_of(&self, bytes: usize) {
+        self.shared.largest_post.store(bytes, Ordering::SeqCst);
+    }
+
+    /// Long polling from now on.
+    pub fn hold(&self) {
+        self.shared.holds.store(true, Ordering::SeqCst);
+    }
+
     /// Answers nobody any more.
     pub fn stop(&self) {
         self.shared.stopped.store(true, Ordering::SeqCst);
@@ -120,7 +143,12 @@ impl Shared {
                 .trim_start_matches('/')
                 .to_owned();
             if head.starts_with("POST ") {
-                let body = body(&head, &mut reader)?;
+                let (sent, body) = body(&head, &mut reader)?;
+                let largest = self.largest_post.load(Ordering::SeqCst);
+                if largest > 0 && sent > largest {
+                    stream.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n")?;
+                    continue;
+                }
                 self.posts.lock().unwrap().push(Post {
                     path: name,
                     head,
@@ -129,28 +157,47 @@ impl Shared {
                 let status = self.answer.load(Ordering::SeqCst).max(200);
                 write!(
                     stream,
-                    "HTTP/1.1 {status} Whatever\r\ncontent-length: 0\r\n\r\n"
+                    "HTTP/1.1 {status} Whatever\r\n{}content-length: 0\r\n\r\n",
+                    self.answer_headers.lock().unwrap()
                 )?;
                 continue;
             }
             let mut requests = self.requests.lock().unwrap();
             requests.insert(name.clone(), head.clone());
             drop(requests);
-            let found = self.bundles.lock().unwrap().get(&name).cloned();
+            let named = |tag: &str| {
+                head.lines().any(|line| {
+                    line.to_ascii_lowercase().starts_with("if-none-match:") && line.contains(tag)
+                })
+            };
+            let end = Instant::now() + self.patience(&head);
+            let found = loop {
+                let found = self.bundles.lock().unwrap().get(&name).cloned();
+                let is_new = found.as_ref().is_some_and(|(_, tag)| !named(tag));
+                if is_new || Instant::now() >= end || self.stopped.load(Ordering::SeqCst) {
+                    break found;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            };
             let Some((archive, tag)) = found else {
                 stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")?;
                 continue;
             };
-            let named = head.lines().any(|line| {
-                line.to_ascii_lowercase().starts_with("if-none-match:") && line.contains(&tag)
-            });
-            if named {
-                write!(stream, "HTTP/1.1 304 Not Modified\r\netag: {tag}\r\n\r\n")?;
+            let kind = if self.holds.load(Ordering::SeqCst) {
+                "application/vnd.openpolicyagent.bundles"
+            } else {
+                "application/gzip"
+            };
+            if named(&tag) {
+                write!(
+                    stream,
+                    "HTTP/1.1 304 Not Modified\r\netag: {tag}\r\ncontent-type: {kind}\r\n\r\n"
+                )?;
                 continue;
             }
             write!(
                 stream,
-                "HTTP/1.1 200 OK\r\netag: {tag}\r\ncontent-type: application/gzip\r\ncontent-length: {}\r\n\r\n",
+                "HTTP/1.1 200 OK\r\netag: {tag}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
                 archive.len()
             )?;
             stream.write_all(&archive)?;
@@ -158,8 +205,18 @@ impl Shared {
     }
 }
 
-/// A request's body, unpacked.
-fn body(head: &str, reader: &mut impl std::io::Read) -> std::io::Result<Vec<u8>> {
+impl Shared {
+    /// How long a request may be held: what it says, where requests are held at all.
+    fn patience(&self, head: &str) -> Duration {
+        let holds = self.holds.load(Ordering::SeqCst);
+        let asked = head.split_once(";wait=").filter(|_| holds);
+        let seconds = asked.and_then(|(_, rest)| rest.lines().next()?.trim().parse().ok());
+        Duration::from_secs(seconds.unwrap_or(0))
+    }
+}
+
+/// How many bytes of body were sent, and the body, unpacked.
+fn body(head: &str, reader: &mut impl std::io::Read) -> std::io::Result<(usize, Vec<u8>)> {
     let header = |name: &str| {
         head.lines().find_map(|line| {
             let (found, value) = line.split_once(':')?;
@@ -174,7 +231,7 @@ fn body(head: &str, reader: &mut impl std::io::Read) -> std::io::Result<Vec<u8>>
     if header("content-encoding").as_deref() == Some("gzip") {
         let mut unpacked = Vec::new();
         flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut unpacked)?;
-        return Ok(unpacked);
+        return Ok((body.len(), unpacked));
     }
-    Ok(body)
+    Ok((body.len(), body))
 }
