@@ -1,16 +1,14 @@
 //! What the sidecar counts of decisions and requests. Every counter is resolved ahead: on the way of a decision there
-//! is no label look-up, only atomic additions.
+//! is no label look-up, only a few atomic additions.
 
 mod checks;
+mod decisions;
 mod route;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus::core::Collector;
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry,
-};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::api::ErrorCode;
 use crate::decide::{Kind, Observer, Outcome};
@@ -18,22 +16,14 @@ use crate::decide::{Kind, Observer, Outcome};
 pub use checks::{Check, Checks, Mode};
 pub use route::Route;
 
-/// Fine enough to tell microseconds apart.
-const DECISION_BUCKETS: &[f64] = &[
-    0.000_001, 0.000_002, 0.000_005, 0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_25, 0.000_5,
-    0.001, 0.002_5, 0.01, 0.05, 0.25, 1.0,
-];
-/// Words of `result` that the policy engine's dashboards know, by [`Outcome`].
-const RESULTS: [&str; 3] = ["compliant", "non_compliant", "error"];
+use decisions::Decisions;
+
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// The sidecar's counters.
 #[derive(Debug)]
 pub struct Metrics {
-    decisions: [[IntCounter; 3]; Kind::ALL.len()],
-    durations: [Histogram; Kind::ALL.len()],
-    validations: [IntCounter; 3],
-    validation_durations: [Histogram; 3],
+    decisions: Decisions,
     panics: [IntCounter; Kind::ALL.len()],
     /// By route, then by class.
     requests: Vec<[IntCounter; 5]>,
@@ -52,32 +42,6 @@ impl Metrics {
     ///
     /// When a name is registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let decisions = counters(
-            registry,
-            "lictor_decisions_total",
-            "Decisions by kind and outcome.",
-            &["kind", "outcome"],
-        )?;
-        let durations = histograms(
-            registry,
-            "lictor_decision_duration_seconds",
-            "Time of a decision.",
-            "kind",
-            DECISION_BUCKETS,
-        )?;
-        let validations = counters(
-            registry,
-            "policy_engine_validations_total",
-            "Validations by result.",
-            &["result"],
-        )?;
-        let validation_durations = histograms(
-            registry,
-            "policy_engine_validation_duration_seconds",
-            "Time of a validation.",
-            "result",
-            prometheus::DEFAULT_BUCKETS,
-        )?;
         let panics = counters(
             registry,
             "lictor_panics_total",
@@ -110,13 +74,7 @@ impl Metrics {
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let kinds = Kind::ALL.map(Kind::as_str);
         Ok(Self {
-            decisions: kinds.map(|kind| {
-                Outcome::ALL.map(|outcome| decisions.with_label_values(&[kind, outcome.as_str()]))
-            }),
-            durations: kinds.map(|kind| durations.with_label_values(&[kind])),
-            validations: RESULTS.map(|result| validations.with_label_values(&[result])),
-            validation_durations: RESULTS
-                .map(|result| validation_durations.with_label_values(&[result])),
+            decisions: Decisions::register(registry)?,
             panics: kinds.map(|kind| panics.with_label_values(&[kind])),
             requests: Route::ALL
                 .iter()
@@ -171,27 +129,7 @@ impl Metrics {
 
 impl Observer for Metrics {
     fn decided(&self, kind: Kind, outcome: Outcome, nanos: u64) {
-        let seconds = nanos as f64 / 1e9;
-        let (kind_at, outcome_at) = (kind as usize, outcome as usize);
-        if let Some(counter) = self
-            .decisions
-            .get(kind_at)
-            .and_then(|kinds| kinds.get(outcome_at))
-        {
-            counter.inc();
-        }
-        if let Some(histogram) = self.durations.get(kind_at) {
-            histogram.observe(seconds);
-        }
-        if kind == Kind::Validate
-            && let (Some(counter), Some(histogram)) = (
-                self.validations.get(outcome_at),
-                self.validation_durations.get(outcome_at),
-            )
-        {
-            counter.inc();
-            histogram.observe(seconds);
-        }
+        self.decisions.add(kind, outcome, nanos);
     }
 
     fn printed(&self, line: &str) {
@@ -230,19 +168,6 @@ fn counters(
     let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
     add(registry, &counters)?;
     Ok(counters)
-}
-
-fn histograms(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    label: &str,
-    buckets: &[f64],
-) -> prometheus::Result<HistogramVec> {
-    let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-    let histograms = HistogramVec::new(options, &[label])?;
-    add(registry, &histograms)?;
-    Ok(histograms)
 }
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {
