@@ -358,6 +358,43 @@ impl Worker {
         })
     }
 
+    /// Hands out every policy's active version.
+    ///
+    /// # Errors
+    ///
+    /// [`DecideError`].
+    pub fn policies<R>(
+        &mut self,
+        question: &Question<'_>,
+        encode: impl FnOnce(&Answered<'_>, &[(PolicyId, Content<'_>)]) -> R,
+    ) -> Result<R, DecideError> {
+        self.decide(Kind::Content, Input::None, question, |with| {
+            let policies = with.program.policies();
+            Ok((Outcome::Positive, encode(&with.answered, &policies)))
+        })
+    }
+
+    /// Takes down a violation that a client reports, JSON text that was read. It is an event of the decision log, whether
+    /// or not decisions are made.
+    pub fn report(&mut self, report: &[u8], question: &Question<'_>) {
+        let started = Instant::now();
+        let decision_id = self.fresh_id(question.now);
+        let current = self.reader.load();
+        let snapshot = current.snapshot.as_deref();
+        let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let (kind, outcome) = (Kind::Report, Outcome::Negative);
+        self.observer.decided(kind, outcome, nanos);
+        let made = Made {
+            decision_id,
+            kind,
+            outcome,
+            revision: snapshot.map_or("", |snapshot| &snapshot.name),
+            error: "",
+            nanos,
+        };
+        self.recording.record(&made, Input::Json(report), question);
+    }
+
     /// Lets go of a retired snapshot and hands records over. To be called once a second or so, also where there are
     /// no requests.
     pub fn release_retired(&mut self) {

@@ -15,11 +15,13 @@ pub enum Kind {
     Search,
     /// An ad-hoc query to Rego.
     Query,
+    /// A violation that a client reports: taken down, not decided.
+    Report,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Validate,
         Self::Access,
         Self::Consumption,
@@ -29,6 +31,7 @@ impl Kind {
         Self::Rego,
         Self::Search,
         Self::Query,
+        Self::Report,
     ];
 
     /// The word of the metric label.
@@ -44,6 +47,7 @@ impl Kind {
             Self::Rego => "rego",
             Self::Search => "search",
             Self::Query => "query",
+            Self::Report => "report",
         }
     }
 }

@@ -220,6 +220,12 @@ impl Program {
         self.contents.find(&self.experiments, policy, client)
     }
 
+    /// Every policy's active version, by name.
+    #[must_use]
+    pub fn policies(&self) -> Vec<(PolicyId, Content<'_>)> {
+        self.contents.active()
+    }
+
     /// Whether access rules or access-control service policies are loaded.
     #[must_use]
     pub fn decides_access(&self) -> bool {

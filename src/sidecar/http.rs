@@ -61,6 +61,7 @@ pub struct Handler {
     callers: LocalCallers,
     values: HeaderValues,
     compliant: RefCell<Compliant>,
+    listed: RefCell<facade::Listed>,
 }
 
 /// What a decision call works with: its request read, checked and identified.
@@ -107,6 +108,9 @@ impl Call<'_> {
             Route::EngineConsumption => facade::consumption(&self),
             Route::EngineAccess => facade::access(&self, query),
             Route::EngineResidency => facade::residency(&self),
+            Route::EngineReport => facade::report(&self),
+            Route::EnginePolicies => facade::policies(&self),
+            Route::EngineHealth => Ok(facade::health(&self)),
             Route::Flag => ofrep::flag(&self, self.origin.path),
             Route::Flags => ofrep::flags(&self, self.headers),
             Route::Evaluations
@@ -159,6 +163,7 @@ impl Handler {
             callers: shared.callers.local(),
             values: HeaderValues::default(),
             compliant: RefCell::default(),
+            listed: RefCell::default(),
             shared,
         }
     }

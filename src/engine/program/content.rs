@@ -48,6 +48,21 @@ impl Contents {
         Self { policies }
     }
 
+    /// The active version of every policy, by name.
+    pub fn active(&self) -> Vec<(PolicyId, Content<'_>)> {
+        let mut all: Vec<_> = self
+            .policies
+            .iter()
+            .filter_map(|(id, versions)| {
+                let mut versions = versions.iter();
+                let active = versions.find(|version| version.status == VersionStatus::Active)?;
+                Some((*id, active.content(None)))
+            })
+            .collect();
+        all.sort_unstable_by_key(|(id, content)| (content.name, *id));
+        all
+    }
+
     /// The content that a client gets of a policy.
     pub fn find<'a>(
         &'a self,

@@ -9,7 +9,7 @@ use crate::api::ofrep::FLAGS;
 use crate::model::PolicyId;
 use crate::sidecar::metrics::Route;
 
-use super::ext_authz;
+use super::{ext_authz, facade};
 
 /// Where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,10 @@ impl Route {
 
     /// Whether it is asked with a JSON body. OFREP's clients may send nothing at all, which is an empty context.
     pub(super) const fn has_body(self) -> bool {
-        !matches!(self, Self::Metadata | Self::EngineAccess) && !self.is_ofrep()
+        !matches!(
+            self,
+            Self::Metadata | Self::EngineAccess | Self::EnginePolicies | Self::EngineHealth
+        ) && !self.is_ofrep()
     }
 
     /// Whether errors take OFREP's shape.
@@ -65,9 +68,6 @@ pub(super) fn route(method: &Method, path: &str) -> Routed {
         "/v1/access/check" => (Route::AccessCheck, Method::POST, "POST"),
         "/v1/consumption/validate" => (Route::Consumption, Method::POST, "POST"),
         "/v1/variant" => (Route::Variant, Method::POST, "POST"),
-        "/api/v1/validate/consumption" => (Route::EngineConsumption, Method::POST, "POST"),
-        "/api/v1/access/check" => (Route::EngineAccess, Method::GET, "GET"),
-        "/api/v1/compliance/data-residency" => (Route::EngineResidency, Method::POST, "POST"),
         EVALUATION => (Route::Evaluation, Method::POST, "POST"),
         EVALUATIONS => (Route::Evaluations, Method::POST, "POST"),
         SEARCH_SUBJECT => (Route::SearchSubject, Method::POST, "POST"),
@@ -78,7 +78,10 @@ pub(super) fn route(method: &Method, path: &str) -> Routed {
         _ => match path.strip_prefix(FLAGS) {
             Some("" | "/") => (Route::Flags, Method::POST, "POST"),
             Some(key) if key.starts_with('/') => (Route::Flag, Method::POST, "POST"),
-            _ => return below_api(method, path),
+            _ => match engine(path) {
+                Some(found) => found,
+                None => return below_api(method, path),
+            },
         },
     };
     if method == wanted {
@@ -86,6 +89,23 @@ pub(super) fn route(method: &Method, path: &str) -> Routed {
     } else {
         Routed::Elsehow(allow)
     }
+}
+
+/// A call of the policy engine's clients. Below a base of their own they have the engine's list of policies and health,
+/// whose paths are the registry's and OPA's otherwise.
+fn engine(path: &str) -> Option<(Route, Method, &'static str)> {
+    let own = path.strip_prefix(facade::BASE);
+    Some(match own.unwrap_or(path) {
+        "/api/v1/validate/consumption" => (Route::EngineConsumption, Method::POST, "POST"),
+        "/api/v1/access/check" => (Route::EngineAccess, Method::GET, "GET"),
+        "/api/v1/compliance/data-residency" => (Route::EngineResidency, Method::POST, "POST"),
+        "/api/v1/violations/report" => (Route::EngineReport, Method::POST, "POST"),
+        "/api/v1/policies" | "/api/v1/policies/" if own.is_some() => {
+            (Route::EnginePolicies, Method::GET, "GET")
+        }
+        "/health" if own.is_some() => (Route::EngineHealth, Method::GET, "GET"),
+        _ => return None,
+    })
 }
 
 /// A request that Envoy holds back, whatever its method.
@@ -154,6 +174,33 @@ mod tests {
                 "/api/v1/anything/at/all",
                 Routed::To(Route::Forward),
             ),
+            (
+                Method::POST,
+                "/api/v1/violations/report",
+                Routed::To(Route::EngineReport),
+            ),
+            (
+                Method::POST,
+                "/engine/api/v1/violations/report",
+                Routed::To(Route::EngineReport),
+            ),
+            (
+                Method::GET,
+                "/engine/api/v1/policies",
+                Routed::To(Route::EnginePolicies),
+            ),
+            (
+                Method::DELETE,
+                "/engine/api/v1/policies/",
+                Routed::Elsehow("GET"),
+            ),
+            (
+                Method::GET,
+                "/engine/health",
+                Routed::To(Route::EngineHealth),
+            ),
+            (Method::GET, "/engine/api/v1/policies/1", Routed::Nowhere),
+            (Method::GET, "/api/v1/policies", Routed::To(Route::Forward)),
             (Method::GET, "/api/v2/policies", Routed::Nowhere),
             (Method::GET, "/api/v1", Routed::Nowhere),
             (Method::POST, "/v1/validate/", Routed::Nowhere),
