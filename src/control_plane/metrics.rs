@@ -1,8 +1,12 @@
 //! What the control plane counts.
 
+mod db;
+
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::server::telemetry;
+
+pub use db::DbConnections;
 
 /// The counters of one control plane. Cheap to clone.
 #[derive(Clone, Debug)]

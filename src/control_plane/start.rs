@@ -22,7 +22,7 @@ use super::board::Board;
 use super::gate::{Gate, Identity};
 use super::grpc::{self, Engine};
 use super::http;
-use super::metrics::Metrics;
+use super::metrics::{DbConnections, Metrics};
 use super::publish::{Maker, Worker};
 use super::registry::{ContentKey, Registry, Stamping};
 use super::store::sqlite::{bundles, numbers};
@@ -118,6 +118,8 @@ pub(super) async fn build(config: Config) -> Result<ControlPlane, ControlPlaneEr
     let tracing = config.tracing.as_ref().map(start).transpose()?;
     let (spans, exporting) = tracing.unzip();
     let store = open(&config.data_dir).await?;
+    let connections = DbConnections::new(store.clone())?;
+    metrics.registry().register(Box::new(connections))?;
     let board = board(&store).await?;
     let listener = Listener::tcp(config.listen)?;
     let address = listener.bound().tcp().unwrap_or(config.listen);

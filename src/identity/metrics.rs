@@ -30,6 +30,7 @@ pub(super) struct Metrics {
     tokens: IntCounterVec,
     outcomes: [IntCounter; OUTCOMES.len()],
     hits: IntCounter,
+    misses: IntCounter,
     refreshes: IntCounterVec,
     limited: IntCounterVec,
     keys: IntGaugeVec,
@@ -70,6 +71,10 @@ impl Metrics {
                 "lictor_identity_cache_hits_total",
                 "Tokens that had been verified before and were only checked for time.",
             )?,
+            misses: IntCounter::new(
+                "lictor_identity_cache_misses_total",
+                "Tokens that were verified, or refused, because they were not known.",
+            )?,
             refreshes: counters(
                 "lictor_identity_key_reads_total",
                 "Attempts to read an issuer's keys by outcome; looks at a file that did not change are left out.",
@@ -92,9 +97,10 @@ impl Metrics {
     }
 
     pub(super) fn register(&self, registry: &Registry) -> prometheus::Result<()> {
-        let all: [Box<dyn Collector>; 6] = [
+        let all: [Box<dyn Collector>; 7] = [
             Box::new(self.tokens.clone()),
             Box::new(self.hits.clone()),
+            Box::new(self.misses.clone()),
             Box::new(self.refreshes.clone()),
             Box::new(self.limited.clone()),
             Box::new(self.keys.clone()),
@@ -115,6 +121,11 @@ impl Metrics {
     /// A token was known.
     pub(super) fn hit(&self) {
         self.hits.inc();
+    }
+
+    /// A token was not known.
+    pub(super) fn miss(&self) {
+        self.misses.inc();
     }
 }
 

@@ -217,6 +217,7 @@ fn what_comes_of_tokens_is_counted() {
         "lictor_identity_tokens_total{outcome=\"bad_signature\"} 1",
         "lictor_identity_tokens_total{outcome=\"expired\"} 0",
         "lictor_identity_cache_hits_total 3",
+        "lictor_identity_cache_misses_total 3",
         "lictor_identity_keys{issuer=\"tests\"} 1",
     ] {
         assert!(

@@ -255,6 +255,7 @@ impl State {
             claims.check_time(now, self.skew)?;
             return Ok(claims);
         }
+        metrics.miss();
         let claims = Arc::new(self.verify_anew(token, now)?);
         if self.verified.len() >= CACHED_TOKENS {
             self.verified.retain(|hash, _| survives(hash));

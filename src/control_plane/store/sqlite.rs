@@ -85,6 +85,21 @@ impl Store {
         Ok(self.readers.begin().await?)
     }
 
+    /// Its connections by pool: how many there are, how many of them nobody uses, how many there may be.
+    #[must_use]
+    pub fn connections(&self) -> [(&'static str, u32, u32, u32); 2] {
+        let count = |pool: &SqlitePool, most| {
+            let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+            (pool.size(), idle, most)
+        };
+        let (size, idle, most) = count(&self.writer, 1);
+        let (read_size, read_idle, read_most) = count(&self.readers, READERS);
+        [
+            ("writer", size, idle, most),
+            ("readers", read_size, read_idle, read_most),
+        ]
+    }
+
     /// Asks whether the database answers.
     ///
     /// # Errors

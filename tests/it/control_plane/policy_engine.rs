@@ -566,6 +566,8 @@ fn health_is_told_without_a_token_and_calls_are_counted() {
         format!(r#"grpc_server_msg_received_total{{grpc_method="HealthCheck",{labels}}} 1"#),
         format!(r#"grpc_server_msg_sent_total{{grpc_method="HealthCheck",{labels}}} 1"#),
         format!(r#"grpc_server_handling_seconds_count{{grpc_method="GetPolicy",{labels}}} 1"#),
+        r#"lictor_control_plane_db_connections{pool="writer",state="used"} 0"#.to_owned(),
+        r#"lictor_control_plane_db_connections_max{pool="writer"} 1"#.to_owned(),
     ] {
         assert!(page.contains(&line), "{line} is not in {page}");
     }
