@@ -51,14 +51,6 @@ impl ShortName {
         }
     }
 
-    /// The name, the bits of it that count, and its length in bytes.
-    pub fn bits(self) -> (u128, u128, u32) {
-        let word = u128::from(self.tail) << 64 | u128::from(self.head);
-        let length = (self.tail >> 56) as u32 - 1;
-        let (keep, mark) = MASKS[length as usize];
-        (word ^ mark, keep, length)
-    }
-
     #[inline]
     const fn hash(self) -> u64 {
         /// The golden ratio, as Fibonacci hashing has it.

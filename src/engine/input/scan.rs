@@ -7,23 +7,22 @@ use crate::engine::program::DuplicateMembers;
 use crate::engine::value::Value;
 
 use super::block::first_stop;
+use super::habit::{Child, WINDOW};
 use super::layout::Node;
-use super::names::{SHORT, ShortName};
+use super::names::ShortName;
 use super::slots::{Entry, Slots};
 use super::text::{Refused, Text};
-use super::{InputError, Layout, Part, PartName, Slot};
+use super::{Habit, InputError, Layout, Part, PartName, Slot};
 
 /// Objects with more members than this are checked for duplicates by sorting.
 const PAIRWISE: usize = 16;
-
-/// So many bytes hold a short name in its quotes, the colon, and the byte after that.
-const WINDOW: usize = SHORT + 4;
 
 pub(super) struct Scanner<'s, 'a> {
     text: Text<'a>,
     arena: &'a Bump,
     layout: &'s Layout,
     slots: &'s Slots<'a>,
+    habit: Option<&'a Habit>,
     depth_left: usize,
     duplicates: DuplicateMembers,
     /// Elements of the lists and members of the objects that are being built.
@@ -46,6 +45,7 @@ impl<'s, 'a> Scanner<'s, 'a> {
             arena,
             layout,
             slots,
+            habit: slots.habit,
             depth_left: max_depth,
             duplicates,
             items: BumpVec::new_in(arena),
@@ -113,13 +113,14 @@ impl<'s, 'a> Scanner<'s, 'a> {
             return Ok(self.leave(at + 1));
         }
         loop {
-            let (child, value) = match self.usual_key(slot, at) {
-                Some(usual) => usual,
-                None => self.other_key(slot, node, at)?,
-            };
+            let (child, value) = self.next_key(slot, node, at)?;
             let end = match child {
-                None => self.skip(value)?,
-                Some(child) => self.member(child, at, value)?,
+                Child::Nowhere => self.skip(value)?,
+                Child::Leaf(child) => self.leaf(child, at, value)?,
+                Child::Node(child) => {
+                    self.again(child, at)?;
+                    self.value_at(child, value)?
+                }
             };
             let (more, next) = self.text.next(end, b'}')?;
             if !more {
@@ -129,25 +130,22 @@ impl<'s, 'a> Scanner<'s, 'a> {
         }
     }
 
-    /// The value of a member that is read.
+    /// The value of a member that is kept as a whole.
     #[inline]
-    fn member(&mut self, slot: Slot, at: usize, value: usize) -> Place {
-        if self.layout.node(slot).is_kept_leaf
-            && let Some(place) = self.slots.place(slot)
-        {
-            if !matches!(place.get(), Entry::Absent) {
-                self.again(slot, at)?;
-            }
-            if let Some((text, end)) = self.text.plain_string(value) {
-                place.set(Entry::Value(Value::String(text)));
-                return Ok(end);
-            }
-            let (value, end) = self.value(value)?;
-            place.set(Entry::Value(value));
+    fn leaf(&mut self, slot: Slot, at: usize, value: usize) -> Place {
+        let Some(place) = self.slots.place(slot) else {
+            return self.skip(value);
+        };
+        if !matches!(place.get(), Entry::Absent) {
+            self.again(slot, at)?;
+        }
+        if let Some((text, end)) = self.text.plain_string(value) {
+            place.set(Entry::Value(Value::String(text)));
             return Ok(end);
         }
-        self.again(slot, at)?;
-        self.value_at(slot, value)
+        let (value, end) = self.value(value)?;
+        place.set(Entry::Value(value));
+        Ok(end)
     }
 
     /// The object of the whole text: members called as one of `roots` go there, too.
@@ -169,7 +167,8 @@ impl<'s, 'a> Scanner<'s, 'a> {
             return Ok(self.leave(at + 1));
         }
         loop {
-            let (name, child, value) = if let Some((name, value)) = self.short_key(at) {
+            let (name, child, value) = if let Some((name, length)) = short_name(&self.window(at)) {
+                let value = self.text.skip_space(at + length);
                 (Some(name), node.find_short(name), value)
             } else {
                 let (name, value) = self.key(at)?;
@@ -213,72 +212,59 @@ impl<'s, 'a> Scanner<'s, 'a> {
         Ok(())
     }
 
-    /// The slot of the member that usually comes next in the object at `slot`, and the place of its value; None where
-    /// another one comes, or not in the usual form.
+    /// The next bytes of the text; zeros behind its end.
     #[inline]
-    fn usual_key(&self, slot: Slot, at: usize) -> Option<(Option<Slot>, usize)> {
-        let habit = self.slots.habit?;
-        let window: &[u8; WINDOW] = self.text.bytes.get(at..)?.first_chunk()?;
-        let [open, rest @ ..] = window;
-        let (length, child) = habit.guess(slot, rest.first_chunk()?)?;
-        // What was learnt as a name holds no quote, so that this one ends it.
-        let [quote, colon, next, ..] = rest.get(length..)? else {
-            return None;
-        };
-        if [*open, *quote, *colon] != *b"\"\":" {
-            return None;
+    fn window(&self, at: usize) -> [u8; WINDOW] {
+        match self.text.bytes.get(at..).and_then(<[u8]>::first_chunk) {
+            Some(window) => *window,
+            None => self.last_window(at),
         }
-        habit.confirm();
-        let value = at + length + 3;
-        let value = if *next > b' ' {
-            value
-        } else {
-            self.text.skip_space(value)
-        };
-        Some((child, value))
     }
 
-    /// As [`Scanner::usual_key`], whichever member it is.
+    fn last_window(&self, at: usize) -> [u8; WINDOW] {
+        let mut window = [0; WINDOW];
+        let rest = self.text.bytes.get(at..).unwrap_or_default();
+        window
+            .iter_mut()
+            .zip(rest)
+            .for_each(|(to, from)| *to = *from);
+        window
+    }
+
+    /// The next member of the object at `slot`, and the place of its value.
+    #[inline]
+    fn next_key(&self, slot: Slot, node: &Node, at: usize) -> Result<(Child, usize), Refused> {
+        let window = self.window(at);
+        if let Some((length, child)) = self.habit.and_then(|habit| habit.guess(slot, &window)) {
+            return Ok((child, self.text.skip_space(at + length)));
+        }
+        self.other_key(slot, node, at, &window)
+    }
+
+    /// As [`Scanner::next_key`], whichever member it is.
     fn other_key(
         &self,
         slot: Slot,
         node: &Node,
         at: usize,
-    ) -> Result<(Option<Slot>, usize), Refused> {
-        let (name, child, value) = if let Some((name, value)) = self.short_key(at) {
-            (Some(name), node.find_short(name), value)
+        window: &[u8; WINDOW],
+    ) -> Result<(Child, usize), Refused> {
+        let (name, child, value) = if let Some((name, length)) = short_name(window) {
+            let value = self.text.skip_space(at + length);
+            (Some((window, length)), node.find_short(name), value)
         } else {
             let (name, value) = self.key(at)?;
             (None, node.find(name), value)
         };
-        if let Some(habit) = self.slots.habit {
+        let child = match child {
+            None => Child::Nowhere,
+            Some(child) if self.layout.node(child).is_kept_leaf => Child::Leaf(child),
+            Some(child) => Child::Node(child),
+        };
+        if let Some(habit) = self.habit {
             habit.learn(slot, name, child);
         }
         Ok((child, value))
-    }
-
-    /// As [`Scanner::key`], of a short name without escapes with the colon right after it: nearly all.
-    #[inline]
-    fn short_key(&self, at: usize) -> Option<(ShortName, usize)> {
-        let window: &[u8; WINDOW] = self.text.bytes.get(at..)?.first_chunk()?;
-        let [open, rest @ ..] = window;
-        let block = rest.first_chunk()?;
-        let length = first_stop(block);
-        // Behind a stop in the first sixteen bytes lie two more.
-        let [quote, colon, next, ..] = rest.get(length..)? else {
-            return None;
-        };
-        if [*open, *quote, *colon] != *b"\"\":" {
-            return None;
-        }
-        let name = ShortName::within(block, length)?;
-        let value = at + length + 3;
-        let value = if *next > b' ' {
-            value
-        } else {
-            self.text.skip_space(value)
-        };
-        Some((name, value))
     }
 
     /// A member's name, and the place of its value.
@@ -433,6 +419,23 @@ impl<'s, 'a> Scanner<'s, 'a> {
         }
         Ok(self.leave(at))
     }
+}
+
+/// A short name without escapes that a text begins with, in its quotes, with the colon right after it, which nearly all
+/// are; and how many bytes that is.
+#[inline]
+fn short_name(window: &[u8; WINDOW]) -> Option<(ShortName, usize)> {
+    let [open, rest @ ..] = window;
+    let block = rest.first_chunk()?;
+    let length = first_stop(block);
+    // Behind a stop in the first sixteen bytes lie more.
+    let [quote, colon, ..] = rest.get(length..)? else {
+        return None;
+    };
+    if [*open, *quote, *colon] != *b"\"\":" {
+        return None;
+    }
+    Some((ShortName::within(block, length)?, length + 3))
 }
 
 fn name_of<'a>(entry: &(Value<'a>, Value<'a>)) -> &'a str {

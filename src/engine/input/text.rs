@@ -112,40 +112,49 @@ impl<'a> Text<'a> {
     /// last bytes of the text.
     #[inline]
     pub fn plain_end(&self, at: usize) -> Option<usize> {
-        if self.peek(at) != b'"' {
+        let [b'"', rest @ ..] = self.bytes.get(at..)? else {
             return None;
-        }
-        let mut end = at + 1;
+        };
+        let mut length = 0;
         loop {
-            let block: &[u8; BLOCK] = self.bytes.get(end..)?.first_chunk()?;
+            let block: &[u8; BLOCK] = rest.get(length..)?.first_chunk()?;
             let stop = first_stop(block);
             match block.get(stop) {
-                Some(b'"') => return Some(end + stop + 1),
+                Some(b'"') => return Some(at + length + stop + 2),
                 Some(_) => return None,
-                None => end += BLOCK,
+                None => length += BLOCK,
             }
         }
     }
 
     /// As [`Text::plain_end`], with the string's text.
     #[inline]
-    pub fn plain_string(&self, at: usize) -> Option<(&'a str, usize)> {
-        let end = self.plain_end(at)?;
-        Some((self.between(at + 1, end - 1), end))
-    }
-
-    /// As [`Text::slice`], of what lies between two quotes.
-    #[inline]
     #[expect(
         unsafe_code,
         reason = "both ends are known; `mutated_bodies_are_read_as_serde_json_reads_them` reads characters of all lengths"
     )]
-    fn between(&self, from: usize, to: usize) -> &'a str {
-        debug_assert!(self.whole.is_char_boundary(from) && self.whole.is_char_boundary(to));
-        let bytes = self.bytes.get(from..to).unwrap_or_default();
-        // SAFETY: `bytes` is a part of `whole`, which is UTF-8, from behind one quote to before another. A quote is a
+    pub fn plain_string(&self, at: usize) -> Option<(&'a str, usize)> {
+        let [b'"', rest @ ..] = self.bytes.get(at..)? else {
+            return None;
+        };
+        let mut length = 0;
+        loop {
+            let block: &[u8; BLOCK] = rest.get(length..)?.first_chunk()?;
+            let stop = first_stop(block);
+            length += stop;
+            match block.get(stop) {
+                Some(b'"') => break,
+                Some(_) => return None,
+                None => {}
+            }
+        }
+        let text = rest.get(..length)?;
+        // SAFETY: `text` is a part of `whole`, which is UTF-8, from behind one quote to before another. A quote is a
         // character by itself, so that the part holds whole characters.
-        unsafe { std::str::from_utf8_unchecked(bytes) }
+        Some((
+            unsafe { std::str::from_utf8_unchecked(text) },
+            at + length + 2,
+        ))
     }
 
     /// The first quote or backslash at or after `at`, which lies within a string.
