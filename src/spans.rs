@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 
 pub use config::{ConfigError, Settings, TracingConfig};
 pub use context::TraceContext;
-pub use export::{Exporting, start};
+pub use export::{BUILT, Exporting, start};
 
 /// Spans that may wait for the next batch.
 const QUEUE: usize = 2048;

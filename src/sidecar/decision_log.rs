@@ -61,6 +61,8 @@ pub enum OpenError {
 pub struct Settings {
     /// A path, `-` for standard output.
     pub file: Option<String>,
+    /// Whether what is written there is a log of OPA's: each event with a level, a message, a time and a type.
+    pub is_console: bool,
     pub upload: Option<UploadSettings>,
     /// Bytes of events that wait in memory to be sent.
     pub memory_bytes: usize,
@@ -184,6 +186,7 @@ impl Writer {
         let worker = Worker::new(&self.with.reader, self.with.limits, Arc::new(Unobserved));
         let sink = Sink {
             file,
+            is_console: settings.is_console,
             queue,
             counters: self.counters.clone(),
             writer: LineWriter::new(Shape::new(labels, settings.content)),
@@ -259,6 +262,7 @@ mod tests {
     fn settings(path: &Path) -> Settings {
         Settings {
             file: Some(path.display().to_string()),
+            is_console: false,
             upload: None,
             memory_bytes: 0,
             disk: None,
@@ -344,6 +348,26 @@ mod tests {
         }
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn on_a_console_an_event_is_an_entry_of_opas_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let settings = Settings {
+            is_console: true,
+            ..settings(&path)
+        };
+        logged(settings, 2).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().count(), 2);
+        for line in text.lines() {
+            let entry: Value = serde_json::from_str(line).unwrap();
+            assert_eq!(entry["msg"], "Decision Log");
+            assert_eq!(entry["level"], "info");
+            assert_eq!(entry["type"], "openpolicyagent.org/decision_logs");
+            assert_eq!(entry["time"], entry["timestamp"]);
+        }
     }
 
     #[test]

@@ -19,7 +19,8 @@ use crate::wire;
 
 use super::{Counters, Settings, Side, Span, Spans, StartError, Value, queue};
 
-pub(super) const BUILT: bool = true;
+/// Whether this build sends spans.
+pub const BUILT: bool = true;
 
 /// Spans of one batch at most.
 const BATCH: usize = 512;

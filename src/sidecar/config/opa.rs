@@ -166,6 +166,8 @@ impl OpaConfig {
         config.warnings = found.warnings;
         let unsent = config.unsent_headers();
         config.warnings.extend(unsent);
+        let untraced = config.untraced();
+        config.warnings.extend(untraced);
         config.check()?;
         Ok(config)
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::api::json;
 use crate::decision_log::{Batch, Consumer, Record};
 use crate::snapshot::{Current, Reader, Snapshot};
 
@@ -21,6 +22,8 @@ pub(super) type Next = Arc<Mutex<Option<Sink>>>;
 /// Where records end.
 pub(super) struct Sink {
     pub file: Option<Box<dyn Write + Send>>,
+    /// Whether what is written there is a log of OPA's, one entry an event.
+    pub is_console: bool,
     pub queue: Option<Queue>,
     pub counters: Counters,
     pub writer: LineWriter,
@@ -76,6 +79,9 @@ impl Sink {
             }
             if let Some(queue) = &self.queue {
                 queue.push(lines.get(start..).unwrap_or_default());
+            }
+            if self.is_console {
+                enter(lines, &record);
             }
             lines.push(b'\n');
             events += 1;
@@ -159,6 +165,18 @@ impl Sink {
             }
         }
     }
+}
+
+/// Makes the event that was written last an entry of OPA's log.
+fn enter(lines: &mut Vec<u8>, record: &Record<'_>) {
+    // The end of the object.
+    lines.pop();
+    json::raw(
+        lines,
+        ",\"level\":\"info\",\"msg\":\"Decision Log\",\"time\":",
+    );
+    json::timestamp(lines, record.at);
+    json::raw(lines, ",\"type\":\"openpolicyagent.org/decision_logs\"}");
 }
 
 /// The bundles of a generation, as an event has them.

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::resilience::Backoff;
+use crate::server::telemetry::with_causes;
 use crate::wire::{self, Client, WireError};
 
 use crate::sidecar::credentials::{Credentials, CredentialsError};
@@ -201,7 +202,8 @@ impl Sender {
                 }
                 Err(error) => {
                     if !failed_before {
-                        tracing::warn!(%error, "decision events are kept until they can be sent");
+                        let error = with_causes(&error);
+                        tracing::warn!(error, "decision events are kept until they can be sent");
                     }
                     failed_before = true;
                     self.counters.upload_failed.inc();
@@ -221,8 +223,13 @@ impl Sender {
             }
         }
         let flushed = tokio::time::timeout(FLUSH, self.send_all()).await;
-        if !matches!(flushed, Ok(Ok(()))) {
-            tracing::warn!("decision events are left for the next start");
+        match flushed {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                let error = with_causes(&error);
+                tracing::warn!(error, "decision events are left for the next start");
+            }
+            Err(_) => tracing::warn!("decision events are left for the next start"),
         }
         let mut spool = self.queue.lock();
         spool.retire();

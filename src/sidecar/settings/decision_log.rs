@@ -53,6 +53,7 @@ pub(in crate::sidecar) fn decision_log(
     let ours = (log.max_per_second > 0).then_some(log.max_per_second as f64);
     Ok(Settings {
         file: log.file.clone(),
+        is_console: log.file.as_deref() == Some("-") && reporting.is_some_and(|logs| logs.console),
         upload: sent,
         memory_bytes: upload.memory_bytes,
         disk: upload

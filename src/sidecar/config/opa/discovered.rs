@@ -74,10 +74,18 @@ impl OpaConfig {
             let labels = Map::from_iter([("id".to_owned(), self.id())]);
             sections.insert("labels".to_owned(), labels.into());
         }
-        Ok(Discovered {
-            config: Self::from_raw(Value::Object(sections))?,
-            overridden,
-        })
+        let mut config = Self::from_raw(Value::Object(sections))?;
+        for (section, is_same) in [
+            ("distributed_tracing", config.tracing == self.tracing),
+            ("plugins.envoy_ext_authz_grpc", config.envoy == self.envoy),
+        ] {
+            if !is_same {
+                config.warnings.push(format!(
+                    "`{section}`: read at the start alone: put it into the file that the process is started with"
+                ));
+            }
+        }
+        Ok(Discovered { config, overridden })
     }
 
     /// One process has one id, whatever it is told.

@@ -279,7 +279,9 @@ pub const KEYS: &[OptionRow] = &[
     row("nd_builtin_cache", NO_CACHE),
     row(
         "distributed_tracing.type",
-        Different("grpc, in builds with the feature `otlp`; http is an error that says so"),
+        Different(
+            "grpc, in builds with the feature `otlp`, else a warning; http is an error that says so",
+        ),
     ),
     row("distributed_tracing.address", Same),
     row(

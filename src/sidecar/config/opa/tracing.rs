@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 
+use crate::spans::BUILT;
+
 use super::super::Config;
 use super::OpaConfig;
 
@@ -66,9 +68,22 @@ impl DistributedTracing {
 }
 
 impl OpaConfig {
+    /// Where spans go, where they are to go anywhere.
+    fn traces(&self) -> Option<&DistributedTracing> {
+        self.tracing.as_ref().filter(|found| !found.kind.is_empty())
+    }
+
+    /// What is to be said where spans go nowhere.
+    pub(super) fn untraced(&self) -> Option<String> {
+        self.traces().filter(|_| !BUILT).map(|_| {
+            "`distributed_tracing`: this build sends no spans: build with `--features otlp`"
+                .to_owned()
+        })
+    }
+
     /// Sets where spans go, and returns the paths of what was set: ours and the file's.
     pub(super) fn apply_tracing(&self, config: &mut Config) -> Vec<(&'static str, &'static str)> {
-        let Some(tracing) = self.tracing.as_ref().filter(|found| !found.kind.is_empty()) else {
+        let Some(tracing) = self.traces().filter(|_| BUILT) else {
             return Vec::new();
         };
         let scheme = if tracing.encryption == "tls" {
