@@ -1,7 +1,7 @@
 //! Sends requests and times the answers: closed loop (saturation) and open loop (a schedule).
 //!
 //! One thread, sockets that never block and prepared bytes, so that the generator costs less than what it
-//! measures. It watches its own CPU time: see [`Recording::generator_busy`].
+//! measures. It watches how long it has nothing to do: see [`Recording::generator_busy`].
 
 mod address;
 mod connection;
@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use mio::{Events, Poll, Token};
 
-use crate::machine::ProcessReading;
 use crate::recording::Recording;
 use crate::schedule::Schedule;
 
@@ -89,16 +88,13 @@ const LATE: Duration = Duration::from_millis(1);
 /// Where no connection can be made at all.
 pub fn run(plan: &Plan) -> Result<Recording> {
     let mut run = Run::open(plan)?;
-    let own_cpu = ProcessReading::of(std::process::id())?.cpu_micros;
     run.start = Instant::now();
     run.drive()?;
     let elapsed = run.start.elapsed().as_secs_f64();
-    let own_cpu = ProcessReading::of(std::process::id())?.cpu_micros - own_cpu;
     let mut recording = run.recording;
     recording.elapsed_seconds = elapsed;
-    // Waiting for the next moment by spinning is no work.
-    let idle = run.idle.as_secs_f64();
-    recording.generator_busy = ((own_cpu / 1e6 - idle) / elapsed).max(0.0);
+    // Waiting for answers or for the next moment is no work, asleep or not.
+    recording.generator_busy = (1.0 - run.idle.as_secs_f64() / elapsed).max(0.0);
     Ok(recording)
 }
 
@@ -111,7 +107,7 @@ struct Run<'p> {
     next: u64,
     recording: Recording,
     start: Instant,
-    /// Time spent looking at sockets in vain.
+    /// Time spent asleep, and looking at sockets in vain.
     idle: Duration,
     /// When answers came last.
     stirred: Instant,
@@ -172,10 +168,19 @@ impl<'p> Run<'p> {
                 return Ok(());
             }
             self.flush();
-            match self.poll.poll(&mut events, Some(self.patience(due))) {
+            let (patience, looked) = (self.patience(due), Instant::now());
+            match self.poll.poll(&mut events, Some(patience)) {
                 // A signal, which says nothing about the sockets.
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 polled => polled?,
+            }
+            if events.is_empty() {
+                self.idle += now.elapsed();
+            } else {
+                if !patience.is_zero() {
+                    self.idle += looked.elapsed();
+                }
+                self.stirred = Instant::now();
             }
             for event in &events {
                 let index = event.token().0;
@@ -189,11 +194,6 @@ impl<'p> Run<'p> {
                 for ended in ended.drain(..) {
                     record(&mut self.recording, self.plan, &ended);
                 }
-            }
-            if events.is_empty() {
-                self.idle += now.elapsed();
-            } else {
-                self.stirred = now;
             }
             if now.duration_since(swept) > SWEEP {
                 swept = now;
@@ -362,6 +362,30 @@ mod tests {
         assert!(recording.late > 10, "{}", recording.late);
         let served = recording.service.value_at_quantile(0.5);
         assert!(served < waited, "once sent, an answer comes at once");
+    }
+
+    #[test]
+    fn waiting_for_a_slow_server_is_no_work() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let plan = plan(&listener, 1, Pace::Closed(Duration::from_millis(300)));
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut buffer = [0; 4096];
+            while let Ok(read) = stream.read(&mut buffer) {
+                std::thread::sleep(Duration::from_millis(20));
+                if read == 0 || stream.write_all(ANSWER).is_err() {
+                    return;
+                }
+            }
+        });
+        let recording = run(&plan).unwrap();
+        server.join().unwrap();
+        assert!(recording.answered > 0);
+        assert!(
+            recording.generator_busy < 0.5,
+            "{}",
+            recording.generator_busy
+        );
     }
 
     #[test]
