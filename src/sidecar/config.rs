@@ -25,7 +25,7 @@ pub use bundles::{
     BundleKeyConfig, CacheConfig, OnError, SigningConfig, SourceConfig, TrustProfile,
 };
 pub use check::{Address, ConfigError};
-pub use ext_authz::{Append, ExtAuthzConfig, Undefined};
+pub use ext_authz::{Append, DynamicMetadata, ExtAuthzConfig, Undefined};
 pub use grpc::GrpcListener;
 pub use keys::{KEYS, schema};
 pub use load::{Files, Loaded, load};

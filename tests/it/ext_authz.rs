@@ -3,6 +3,7 @@
 mod cases;
 mod garbage;
 mod key;
+mod metadata;
 mod plugin;
 
 #[allow(

@@ -16,6 +16,7 @@ pub struct ExtAuthzConfig {
     pub proto_descriptor: Option<String>,
     pub undefined: Undefined,
     pub append: Append,
+    pub metadata: DynamicMetadata,
     /// What experiments assign variants by: `source.principal`, `source.address`, `http.headers.NAME`,
     /// `http.query.NAME`, `jwt.CLAIM`, or a CEL expression over the canonical request.
     pub key: String,
@@ -44,6 +45,18 @@ pub enum Append {
     Unset,
 }
 
+/// What dynamic metadata says of each decision over gRPC, beside variants and what a rule sets. Envoy reads it into a
+/// structure of its own for every request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DynamicMetadata {
+    /// Decision id, revision, the bundle's age, policy and rule.
+    #[default]
+    Full,
+    /// The decision id alone: the record of that id says the rest.
+    Id,
+}
+
 impl Default for ExtAuthzConfig {
     fn default() -> Self {
         Self {
@@ -53,6 +66,7 @@ impl Default for ExtAuthzConfig {
             proto_descriptor: None,
             undefined: Undefined::default(),
             append: Append::default(),
+            metadata: DynamicMetadata::default(),
             key: "source.principal".to_owned(),
             allow_ambiguous: Vec::new(),
         }

@@ -2,7 +2,7 @@
 
 use crate::engine::HttpKey;
 use crate::engine::canonical_request::Ambiguity;
-use crate::sidecar::config::{Append, ExtAuthzConfig, Undefined};
+use crate::sidecar::config::{Append, DynamicMetadata, ExtAuthzConfig, Undefined};
 
 use super::grpc_body::Descriptors;
 
@@ -16,6 +16,7 @@ pub struct Settings {
     pub skip_request_body_parse: bool,
     pub undefined: Undefined,
     pub append: Append,
+    pub metadata: DynamicMetadata,
     pub(super) key: Key,
     pub(super) allowed_ambiguities: Vec<Ambiguity>,
     /// None where bodies of gRPC calls are not read.
@@ -64,6 +65,7 @@ impl Settings {
             skip_request_body_parse: config.skip_request_body_parse,
             undefined: config.undefined,
             append: config.append,
+            metadata: config.metadata,
             key: key(&config.key)?,
             allowed_ambiguities,
             descriptors: config

@@ -16,9 +16,9 @@ use crate::api::ext_authz::{
 };
 use crate::server::Door;
 use crate::server::grpc::{self, Body, Deadline, PREFIX, unimplemented};
-use crate::sidecar::config::Append;
+use crate::sidecar::config::{Append, DynamicMetadata};
 use crate::sidecar::ext_authz::{
-    Asked, Decided, DecidedByRego, FAILED_OPEN, Forward, Refusal, decide_by_rego,
+    Asked, Decided, DecidedByRego, FAILED_OPEN, Forward, Refusal, Settings, decide_by_rego,
 };
 use crate::sidecar::metrics::{Check, Mode};
 use crate::sidecar::revision::MIN_REVISION;
@@ -109,7 +109,7 @@ async fn decide(
         let limits = (shared.limits.input_depth, shared.limits.rego_result_bytes);
         let worker = &mut handler.worker.borrow_mut();
         decide_by_rego(worker, settings, path, (&check, &asked, now), limits)
-            .map(|decided| by_rego(&decided, settings.append, settings.dry_run))
+            .map(|decided| by_rego(&decided, settings))
     } else {
         match asked.identify(&handler.callers, now).await {
             Ok(claims) => {
@@ -120,7 +120,7 @@ async fn decide(
                     settings,
                     (now, claims.as_deref()),
                     arena,
-                    |decided| by_rules(decided, age, settings.dry_run),
+                    |decided| by_rules(decided, age, settings),
                 )
             }
             Err(refusal) => Err(refusal),
@@ -144,8 +144,8 @@ const fn outcome(allowed: bool, status: u16) -> Check {
     }
 }
 
-fn by_rules(decided: &Decided<'_, '_>, age: Option<u64>, dry_run: bool) -> (Vec<u8>, Check) {
-    let access = decided.access;
+fn by_rules(decided: &Decided<'_, '_>, age: Option<u64>, settings: &Settings) -> (Vec<u8>, Check) {
+    let (access, dry_run) = (decided.access, settings.dry_run);
     let mut out = buffer();
     if dry_run {
         write_allowed(&mut out, |_| {});
@@ -189,13 +189,15 @@ fn by_rules(decided: &Decided<'_, '_>, age: Option<u64>, dry_run: bool) -> (Vec<
             decided.answered.decision_id,
             &decided.answered.snapshot.name,
         );
-        identity(metadata, id, revision);
-        if let Some(age) = age {
-            metadata.number("bundle_age", age as f64);
-        }
-        if let Some((policy, rule)) = decided.rule() {
-            metadata.text("policy", policy);
-            metadata.text("rule", rule);
+        identity(metadata, id, revision, settings.metadata);
+        if settings.metadata == DynamicMetadata::Full {
+            if let Some(age) = age {
+                metadata.number("bundle_age", age as f64);
+            }
+            if let Some((policy, rule)) = decided.rule() {
+                metadata.text("policy", policy);
+                metadata.text("rule", rule);
+            }
         }
         if dry_run {
             metadata.text(
@@ -230,10 +232,12 @@ const OURS: [&str; 8] = [
     "failed_open",
 ];
 
-fn identity(metadata: &mut Metadata<'_, '_>, id: Uuid, revision: &str) {
+fn identity(metadata: &mut Metadata<'_, '_>, id: Uuid, revision: &str, how: DynamicMetadata) {
     let mut buffer = Uuid::encode_buffer();
     metadata.text("decision_id", id.hyphenated().encode_lower(&mut buffer));
-    metadata.text("revision", revision);
+    if how == DynamicMetadata::Full {
+        metadata.text("revision", revision);
+    }
 }
 
 /// The first value of a name replaces what is there, further ones add to it.
@@ -257,8 +261,8 @@ fn each(headers: &[(String, String)], how: Append, mut header: impl FnMut(Header
     }
 }
 
-fn by_rego(decided: &DecidedByRego, append: Append, dry_run: bool) -> (Vec<u8>, Check) {
-    let decision = &decided.decision;
+fn by_rego(decided: &DecidedByRego, settings: &Settings) -> (Vec<u8>, Check) {
+    let (decision, append, dry_run) = (&decided.decision, settings.append, settings.dry_run);
     let mut out = buffer();
     if dry_run {
         write_allowed(&mut out, |_| {});
@@ -297,7 +301,8 @@ fn by_rego(decided: &DecidedByRego, append: Append, dry_run: bool) -> (Vec<u8>, 
                 metadata.json(name, value);
             }
         }
-        identity(metadata, decided.decision_id, &decided.revision);
+        let (id, revision) = (decided.decision_id, &decided.revision);
+        identity(metadata, id, revision, settings.metadata);
     });
     (out, outcome(decision.allowed, decision.status))
 }

@@ -48,6 +48,11 @@ pub(super) const KEYS: &[Key] = &[
         "How headers of a Rego decision say whether they replace or add.",
     ),
     key(
+        "ext_authz.metadata",
+        Kind::Word(&["full", "id"]),
+        "What dynamic metadata says of each decision over gRPC: full = id, revision, bundle's age, policy and rule; id = the id alone, which costs Envoy less.",
+    ),
+    key(
         "ext_authz.key",
         Kind::Text,
         "What experiments assign variants by: source.principal, source.address, http.headers.NAME, http.query.NAME, jwt.CLAIM, or a CEL expression over the request.",
