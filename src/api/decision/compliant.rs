@@ -50,8 +50,8 @@ impl Compliant {
         const NAME: &[u8] = b"\"decision_id\":\"";
         self.text.clear();
         validation(&mut self.text, envelope, timing, decision);
-        // Nothing before it was chosen by a policy or a caller.
-        let name = self.text.windows(NAME.len()).position(|text| text == NAME);
+        // From the end it is near. What stands behind it was chosen by others, and has no quote that is not escaped.
+        let name = self.text.windows(NAME.len()).rposition(|text| text == NAME);
         match name {
             Some(name) => self.id = name + NAME.len(),
             None => self.text.clear(),
