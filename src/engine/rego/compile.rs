@@ -144,7 +144,17 @@ pub fn compile(modules: Vec<Module>, data: &Data, prints: bool) -> Result<Rego, 
             let policy = interpreter
                 .compile_with_entrypoint(&first.as_str().into())
                 .map_err(|report| internal(&report))?;
-            to_machine(&policy, &calls, &with_default(&parsed), names, lasts)
+            // regorus puts every module's text into every program, and takes no more than that.
+            if parsed.len() > Program::MAX_SOURCES {
+                let most = Program::MAX_SOURCES;
+                interpreted(
+                    &format!("the bundle has more than {most} modules"),
+                    names,
+                    lasts,
+                )
+            } else {
+                to_machine(&policy, &calls, &with_default(&parsed), names, lasts)
+            }
         }
     };
     // It switches the gathering of prints on as it compiles; and what it keeps of that is not wanted.
@@ -271,6 +281,21 @@ fn to_machine(
             entry,
         });
     (programs, rules.collect())
+}
+
+/// Rules that are all interpreted.
+fn interpreted(
+    reason: &str,
+    names: Vec<String>,
+    lasts: Vec<String>,
+) -> (Vec<Arc<Program>>, Vec<Rule>) {
+    let rules = names.into_iter().zip(lasts).map(|(name, last)| Rule {
+        name,
+        last,
+        engine: Engine::Interpreter(reason.to_owned()),
+        entry: None,
+    });
+    (Vec::new(), rules.collect())
 }
 
 /// Makes programs.

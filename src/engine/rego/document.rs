@@ -3,21 +3,34 @@
 use regorus::Value;
 use regorus::value::Object;
 
-use crate::engine::Data;
 use crate::engine::value::Value as DataValue;
+use crate::engine::{Data, Limits};
 
 use super::convert::to_rego;
-
+use super::json::fits;
 use super::tree::Node;
-use super::{Rego, RegoError, RegoMachine, RegoSegment, RegoSetting};
+use super::{Rego, RegoError, RegoErrorKind, RegoMachine, RegoSegment, RegoSetting};
 
 impl Rego {
     /// The document at `path`, None where it is undefined.
     ///
     /// # Errors
     ///
-    /// [`RegoError`].
+    /// [`RegoError`]; of kind `Cancelled` also where it is larger than a result may be.
     pub fn document(
+        &self,
+        path: &[RegoSegment<'_>],
+        setting: &RegoSetting<'_>,
+        machine: &mut RegoMachine,
+    ) -> Result<Option<Value>, RegoError> {
+        let document = self.any_document(path, setting, machine)?;
+        if let Some(value) = &document {
+            within(setting.limits, [value])?;
+        }
+        Ok(document)
+    }
+
+    fn any_document(
         &self,
         path: &[RegoSegment<'_>],
         setting: &RegoSetting<'_>,
@@ -50,6 +63,22 @@ impl Rego {
         })?;
         Ok(Some(value).filter(|value| *value != Value::Undefined))
     }
+}
+
+/// # Errors
+///
+/// Where these values together are larger than a result may be.
+pub(super) fn within<'v>(
+    limits: &Limits,
+    values: impl IntoIterator<Item = &'v Value>,
+) -> Result<(), RegoError> {
+    let limit = limits.rego_result_bytes;
+    let mut left = limit;
+    if values.into_iter().all(|value| fits(value, &mut left)) {
+        return Ok(());
+    }
+    let message = format!("the result is larger than {limit} bytes");
+    Err(RegoError::new(RegoErrorKind::Cancelled, message))
 }
 
 /// A rule's value; or what lies below a package, with the base data around it.

@@ -6,4 +6,5 @@ mod read;
 mod write;
 
 pub use read::{JsonFault, parse};
+pub(super) use write::fits;
 pub use write::write;

@@ -9,6 +9,7 @@ use regorus::{Engine, Value};
 use super::builtins;
 use super::calls::Functions;
 use super::compile::select;
+use super::document::within;
 use super::hoist::{self, Meaning};
 use super::machine::timer;
 use super::nesting;
@@ -74,9 +75,11 @@ impl Rego {
                 .clone()
                 .all(|value| !matches!(value, Value::Bool(false) | Value::Undefined))
         });
-        Ok(holds
+        let bindings: Vec<Value> = holds
             .map(|result| named(result.bindings, meaning.prefix()))
-            .collect())
+            .collect();
+        within(setting.limits, &bindings)?;
+        Ok(bindings)
     }
 }
 

@@ -402,3 +402,69 @@ fn more_rules_than_a_program_takes_are_several_programs() {
     assert_eq!(bench.get("a/r399", "").as_deref(), Some("399"));
     assert_eq!(bench.get("a/r0", "").as_deref(), Some("0"));
 }
+
+#[test]
+fn more_modules_than_a_program_takes_are_interpreted_and_say_why() {
+    let modules: Vec<String> = (0..257)
+        .map(|module| format!("package p{module}\nr := {module}\n"))
+        .collect();
+    let modules: Vec<&str> = modules.iter().map(String::as_str).collect();
+    let mut bench = Bench::new(&modules, "{}");
+    assert!(bench.rego.rules().all(|(_, engine)| matches!(
+        engine,
+        RegoEngine::Interpreter(reason) if reason.contains("256 modules")
+    )));
+    assert_eq!(bench.get("p256/r", "").as_deref(), Some("256"));
+}
+
+#[test]
+fn a_result_is_bounded_wherever_it_is_asked_for() {
+    let text = "package a\nlong := [input.part | some _ in numbers.range(1, 100)]\n";
+    let mut bench = Bench::new(&[text], r#"{"base": [1, 2, 3]}"#);
+    bench.limits.rego_result_bytes = 250;
+    let part = |length: usize| format!(r#"{{"part": "{}"}}"#, "a".repeat(length));
+    for path in ["a/long", "a", ""] {
+        let error = bench.ask(path, &part(1)).unwrap_err();
+        assert_eq!(error.kind, RegoErrorKind::Cancelled, "{path}");
+    }
+    bench.limits.rego_result_bytes = 1000;
+    assert!(bench.ask("a/long", &part(1)).is_ok());
+    let error = bench.ask("a/long", &part(9)).unwrap_err();
+    assert_eq!(error.to_string(), "the result is larger than 1000 bytes");
+    bench.limits.rego_result_bytes = 4;
+    assert!(bench.ask("base", "").is_err());
+    assert!(bench.ask("base/0", "").is_ok());
+    let input = RegoInput::default();
+    let setting = RegoSetting {
+        input: &input,
+        data: &bench.data,
+        limits: &bench.limits,
+        now: NOW,
+    };
+    let found = bench
+        .rego
+        .query("x := data.base", &setting, &mut Vec::new());
+    assert_eq!(found.unwrap_err().kind, RegoErrorKind::Cancelled);
+}
+
+#[test]
+fn what_a_query_prints_is_kept_with_its_place() {
+    let bench = Bench::new(&[], "{}");
+    let input = RegoInput::default();
+    let setting = RegoSetting {
+        input: &input,
+        data: &bench.data,
+        limits: &bench.limits,
+        now: NOW,
+    };
+    let mut prints = Vec::new();
+    let found = bench
+        .rego
+        .query("x := 1; print(\"x is\", x)", &setting, &mut prints);
+    assert_eq!(found.unwrap().len(), 1);
+    assert_eq!(prints.len(), 1);
+    assert!(
+        prints[0].contains("x is 1") && prints[0].contains(":1"),
+        "{prints:?}"
+    );
+}

@@ -72,7 +72,11 @@ fn the_result_is_limited() {
     for (path, length) in [("long", 3), ("echo", 4000)] {
         let path = format!("/v1/data/limited/{path}");
         let (status, code) = refusal(&sidecar, &path, &part(length));
-        assert_eq!((status, code.as_str()), (500, "internal_error"), "{path}");
+        assert_eq!(
+            (status, code.as_str()),
+            (500, "eval_cancel_error"),
+            "{path}"
+        );
     }
     assert_well(&sidecar);
 }
@@ -109,24 +113,33 @@ fn what_rego_prints_goes_to_the_log_where_that_is_asked_for() {
         let body = r#"{"input": {"part": "x"}}"#;
         let answer = sidecar.post("/v1/data/limited/said", body);
         assert_eq!(answer.json()["result"], true);
+        let query = json!({"query": "print(\"asked\", 1 + 1)"}).to_string();
+        assert_eq!(sidecar.post("/v1/query", query.as_str()).status, 200);
         let interpreted = sidecar.metric("lictor_rego_interpreted_rules");
         assert_eq!(interpreted, Some(if asked { 2.0 } else { 1.0 }));
-        let said = |lines: &[Value]| {
-            let printed = lines.iter().find_map(|line| {
+        let said = |lines: &[Value], what: &str| {
+            let mut printed = lines.iter().filter_map(|line| {
                 let fields = line.get("fields").unwrap_or(line);
                 fields["line"].as_str().map(str::to_owned)
             });
-            printed.filter(|line| line.contains("the part is x <undefined>"))
+            printed.find(|line| line.contains(what))
         };
+        let in_module = "the part is x <undefined>";
         if asked {
-            let line = sidecar
-                .process
-                .wait_for("the printed line", |process| said(&process.log()));
+            let line = sidecar.process.wait_for("the printed line", |process| {
+                said(&process.log(), in_module)
+            });
             assert!(line.contains("limited.rego:17"), "{line}");
+            sidecar
+                .process
+                .wait_for("the line of the query", |process| {
+                    said(&process.log(), "asked 2")
+                });
         } else {
             // What is answered after it is logged after it.
             assert_well(&sidecar);
-            assert_eq!(said(&sidecar.process.log()), None);
+            assert_eq!(said(&sidecar.process.log(), in_module), None);
+            assert_eq!(said(&sidecar.process.log(), "asked 2"), None);
         }
     }
 }

@@ -13,6 +13,30 @@ pub fn write(value: &Value, limit: usize, out: &mut Vec<u8>) -> bool {
     Writer { out, end }.value(value)
 }
 
+/// Whether what is left is as many bytes as the JSON of `value` takes, escapes apart; these are taken away from it.
+pub(in super::super) fn fits(value: &Value, left: &mut usize) -> bool {
+    let own = match value {
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => 1 + items.len().max(1),
+        Value::Set(items) => 1 + items.len().max(1),
+        Value::Object(object) => 1 + (2 * object.len()).max(1),
+        Value::Number(_) => 1,
+        Value::Null | Value::Undefined | Value::Bool(_) => 4,
+    };
+    let Some(rest) = left.checked_sub(own) else {
+        return false;
+    };
+    *left = rest;
+    match value {
+        Value::Array(items) => items.iter().all(|item| fits(item, left)),
+        Value::Set(items) => items.iter().all(|item| fits(item, left)),
+        Value::Object(object) => object
+            .iter()
+            .all(|(key, value)| fits(key, left) && fits(value, left)),
+        _ => true,
+    }
+}
+
 struct Writer<'o> {
     out: &'o mut Vec<u8>,
     end: usize,
