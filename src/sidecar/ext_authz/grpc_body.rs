@@ -1,5 +1,6 @@
 //! Bodies of gRPC calls, read by the descriptors that the operator gives: what OPA's Envoy plugin makes of them.
 
+use std::panic::catch_unwind;
 use std::path::Path;
 
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
@@ -32,7 +33,10 @@ impl Descriptors {
             return Err(format!("it is larger than {MAX_FILE_BYTES} bytes"));
         }
         let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-        let pool = DescriptorPool::decode(bytes.as_slice()).map_err(|error| error.to_string())?;
+        // The library's decoder panics on some descriptors, where it would say which file an error is in.
+        let pool = catch_unwind(|| DescriptorPool::decode(bytes.as_slice()))
+            .map_err(|_panic| "it is no set of descriptors".to_owned())?
+            .map_err(|error| error.to_string())?;
         if pool.services().len() == 0 {
             return Err("it describes no service".to_owned());
         }
