@@ -112,19 +112,7 @@ impl<'a> Text<'a> {
     /// last bytes of the text.
     #[inline]
     pub fn plain_end(&self, at: usize) -> Option<usize> {
-        let [b'"', rest @ ..] = self.bytes.get(at..)? else {
-            return None;
-        };
-        let mut length = 0;
-        loop {
-            let block: &[u8; BLOCK] = rest.get(length..)?.first_chunk()?;
-            let stop = first_stop(block);
-            match block.get(stop) {
-                Some(b'"') => return Some(at + length + stop + 2),
-                Some(_) => return None,
-                None => length += BLOCK,
-            }
-        }
+        self.plain_string(at).map(|(_, end)| end)
     }
 
     /// As [`Text::plain_end`], with the string's text.

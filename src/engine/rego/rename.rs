@@ -283,26 +283,10 @@ impl Renamer {
 
     fn expression(&mut self, outer: &Expr) {
         match outer {
-            Expr::String { .. }
-            | Expr::RawString { .. }
-            | Expr::Number { .. }
-            | Expr::Bool { .. }
-            | Expr::Null { .. } => {}
             Expr::Var { span, .. } => {
                 if let Some(Some(new)) = self.meaning(span.text()) {
                     let edit = (span.start as usize..span.end as usize, new.clone());
                     self.edits.push(edit);
-                }
-            }
-            Expr::Array { items, .. } | Expr::Set { items, .. } => {
-                for item in items {
-                    self.expression(item);
-                }
-            }
-            Expr::Object { fields, .. } => {
-                for (_, key, value) in fields {
-                    self.expression(key);
-                    self.expression(value);
                 }
             }
             Expr::ArrayCompr { term, query, .. } | Expr::SetCompr { term, query, .. } => {
@@ -311,34 +295,7 @@ impl Renamer {
             Expr::ObjectCompr {
                 key, value, query, ..
             } => self.query(query, &[key.as_ref(), value.as_ref()]),
-            Expr::Call { params, .. } => {
-                for parameter in params {
-                    self.expression(parameter);
-                }
-            }
-            Expr::UnaryExpr { expr, .. } => self.expression(expr),
-            Expr::RefDot { refr, .. } => self.expression(refr),
-            Expr::RefBrack { refr, index, .. } => {
-                self.expression(refr);
-                self.expression(index);
-            }
-            Expr::BinExpr { lhs, rhs, .. }
-            | Expr::BoolExpr { lhs, rhs, .. }
-            | Expr::ArithExpr { lhs, rhs, .. }
-            | Expr::AssignExpr { lhs, rhs, .. } => {
-                self.expression(lhs);
-                self.expression(rhs);
-            }
-            Expr::Membership {
-                key,
-                value,
-                collection,
-                ..
-            } => {
-                for part in key.iter().chain([value, collection]) {
-                    self.expression(part);
-                }
-            }
+            other => source::each_child(other, &mut |child| self.expression(child)),
         }
     }
 }

@@ -189,19 +189,6 @@ pub(super) fn each_in_query(query: &Query, each: &mut dyn FnMut(Part<'_>)) {
 fn expression(outer: &Expr, each: &mut dyn FnMut(Part<'_>)) {
     each(Part::Expression(outer));
     match outer {
-        Expr::String { .. }
-        | Expr::RawString { .. }
-        | Expr::Number { .. }
-        | Expr::Bool { .. }
-        | Expr::Null { .. }
-        | Expr::Var { .. } => {}
-        Expr::Array { items, .. } | Expr::Set { items, .. } => all(items, each),
-        Expr::Object { fields, .. } => {
-            for (_, key, value) in fields {
-                expression(key, each);
-                expression(value, each);
-            }
-        }
         Expr::ArrayCompr { term, query, .. } | Expr::SetCompr { term, query, .. } => {
             expression(term, each);
             each_in_query(query, each);
@@ -217,18 +204,55 @@ fn expression(outer: &Expr, each: &mut dyn FnMut(Part<'_>)) {
             expression(fcn, each);
             all(params, each);
         }
-        Expr::UnaryExpr { expr, .. } => expression(expr, each),
         Expr::RefDot { refr, .. } => base(refr, each),
         Expr::RefBrack { refr, index, .. } => {
             base(refr, each);
             expression(index, each);
         }
+        other => each_child(other, &mut |child| expression(child, each)),
+    }
+}
+
+/// The expressions right inside of one; none of a comprehension, whose variables are its own, nor a function's name.
+pub(super) fn each_child(expression: &Expr, each: &mut dyn FnMut(&Expr)) {
+    match expression {
+        Expr::String { .. }
+        | Expr::RawString { .. }
+        | Expr::Number { .. }
+        | Expr::Bool { .. }
+        | Expr::Null { .. }
+        | Expr::Var { .. }
+        | Expr::ArrayCompr { .. }
+        | Expr::SetCompr { .. }
+        | Expr::ObjectCompr { .. } => {}
+        Expr::Array { items, .. } | Expr::Set { items, .. } => {
+            for item in items {
+                each(item);
+            }
+        }
+        Expr::Object { fields, .. } => {
+            for (_, key, value) in fields {
+                each(key);
+                each(value);
+            }
+        }
+        Expr::Call { params, .. } => {
+            for parameter in params {
+                each(parameter);
+            }
+        }
+        Expr::UnaryExpr { expr, .. } => each(expr),
+        Expr::RefDot { refr, .. } => each(refr),
+        Expr::RefBrack { refr, index, .. } => {
+            each(refr);
+            each(index);
+        }
         Expr::BinExpr { lhs, rhs, .. }
         | Expr::BoolExpr { lhs, rhs, .. }
         | Expr::ArithExpr { lhs, rhs, .. }
         | Expr::AssignExpr { lhs, rhs, .. } => {
-            expression(lhs, each);
-            expression(rhs, each);
+            each(lhs);
+            each(rhs);
         }
         Expr::Membership {
             key,
@@ -236,9 +260,9 @@ fn expression(outer: &Expr, each: &mut dyn FnMut(Part<'_>)) {
             collection,
             ..
         } => {
-            all(key.as_slice(), each);
-            expression(value, each);
-            expression(collection, each);
+            for part in key.iter().chain([value, collection]) {
+                each(part);
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use regorus::unstable::{AssignOp, BoolOp, Expr, Literal, LiteralStmt, Query, Span};
 
 use super::Meaning;
+use crate::engine::rego::source::each_child;
 
 /// Adds the names that a pattern binds.
 pub(super) fn pattern_names(pattern: &Expr, names: &mut HashSet<String>) {
@@ -64,7 +65,7 @@ pub(super) fn each_name(expression: &Expr, tell: &mut dyn FnMut(&Span)) {
                 each_name(parameter, tell);
             }
         }
-        other => each_part(other, &mut |part| each_name(part, tell)),
+        other => each_child(other, &mut |part| each_name(part, tell)),
     }
 }
 
@@ -82,7 +83,7 @@ pub(super) fn each_needed(
             }
         }
         other if is_operator(other) => {
-            each_part(other, &mut |part| operand(part, needed, called));
+            each_child(other, &mut |part| operand(part, needed, called));
         }
         other => operand(other, needed, called),
     }
@@ -93,7 +94,7 @@ fn operand(expression: &Expr, needed: &mut dyn FnMut(&Span), called: &mut dyn Fn
         Expr::Var { span, .. } => needed(span),
         Expr::Call { .. } => each_name(expression, called),
         other if is_operator(other) => each_name(other, called),
-        other => each_part(other, &mut |part| operand(part, needed, called)),
+        other => each_child(other, &mut |part| operand(part, needed, called)),
     }
 }
 
@@ -108,60 +109,6 @@ fn is_operator(expression: &Expr) -> bool {
             | Expr::AssignExpr { .. }
             | Expr::Membership { .. }
     )
-}
-
-/// The expressions right inside of one; none of a comprehension, whose variables are its own, nor a function's name.
-fn each_part(expression: &Expr, each: &mut dyn FnMut(&Expr)) {
-    match expression {
-        Expr::String { .. }
-        | Expr::RawString { .. }
-        | Expr::Number { .. }
-        | Expr::Bool { .. }
-        | Expr::Null { .. }
-        | Expr::Var { .. }
-        | Expr::ArrayCompr { .. }
-        | Expr::SetCompr { .. }
-        | Expr::ObjectCompr { .. } => {}
-        Expr::Array { items, .. } | Expr::Set { items, .. } => {
-            for item in items {
-                each(item);
-            }
-        }
-        Expr::Object { fields, .. } => {
-            for (_, key, value) in fields {
-                each(key);
-                each(value);
-            }
-        }
-        Expr::Call { params, .. } => {
-            for parameter in params {
-                each(parameter);
-            }
-        }
-        Expr::UnaryExpr { expr, .. } => each(expr),
-        Expr::RefDot { refr, .. } => each(refr),
-        Expr::RefBrack { refr, index, .. } => {
-            each(refr);
-            each(index);
-        }
-        Expr::BinExpr { lhs, rhs, .. }
-        | Expr::BoolExpr { lhs, rhs, .. }
-        | Expr::ArithExpr { lhs, rhs, .. }
-        | Expr::AssignExpr { lhs, rhs, .. } => {
-            each(lhs);
-            each(rhs);
-        }
-        Expr::Membership {
-            key,
-            value,
-            collection,
-            ..
-        } => {
-            for part in key.iter().chain([value, collection]) {
-                each(part);
-            }
-        }
-    }
 }
 
 /// What is taken out of a negated expression, in order.
@@ -258,7 +205,7 @@ pub(super) fn may_be_undefined(expression: &Expr, meaning: &Meaning<'_>) -> bool
     match expression {
         Expr::Var { span, .. } => may = meaning.is_global(span.text()),
         Expr::Array { .. } | Expr::Set { .. } | Expr::Object { .. } => {
-            each_part(expression, &mut |part| {
+            each_child(expression, &mut |part| {
                 may |= may_be_undefined(part, meaning);
             });
         }

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use regorus::unstable::{Expr, Literal, Query, Ref};
+use regorus::unstable::{Expr, Literal, Query};
+
+use crate::engine::rego::source::each_child;
 
 /// The variable of the additional statement.
 pub(super) const ALL: &str = "lictor__all";
@@ -41,19 +43,13 @@ impl Found {
                     collection,
                     ..
                 } => {
-                    self.all(key.as_slice());
-                    self.expression(value);
-                    self.expression(collection);
+                    for part in key.iter().chain([value, collection]) {
+                        self.expression(part);
+                    }
                 }
                 Literal::Expr { expr, .. } => self.expression(expr),
                 Literal::SomeVars { .. } | Literal::NotExpr { .. } | Literal::Every { .. } => {}
             }
-        }
-    }
-
-    fn all(&mut self, expressions: &[Ref<Expr>]) {
-        for inner in expressions {
-            self.expression(inner);
         }
     }
 
@@ -70,40 +66,7 @@ impl Found {
                 self.expression(index);
             }
             Expr::RefDot { refr, .. } => self.base(refr),
-            Expr::Call { params, .. } => self.all(params),
-            Expr::Array { items, .. } | Expr::Set { items, .. } => self.all(items),
-            Expr::Object { fields, .. } => {
-                for (_, key, value) in fields {
-                    self.expression(key);
-                    self.expression(value);
-                }
-            }
-            Expr::UnaryExpr { expr, .. } => self.expression(expr),
-            Expr::AssignExpr { lhs, rhs, .. }
-            | Expr::BinExpr { lhs, rhs, .. }
-            | Expr::BoolExpr { lhs, rhs, .. }
-            | Expr::ArithExpr { lhs, rhs, .. } => {
-                self.expression(lhs);
-                self.expression(rhs);
-            }
-            Expr::Membership {
-                key,
-                value,
-                collection,
-                ..
-            } => {
-                self.all(key.as_slice());
-                self.expression(value);
-                self.expression(collection);
-            }
-            Expr::ArrayCompr { .. }
-            | Expr::SetCompr { .. }
-            | Expr::ObjectCompr { .. }
-            | Expr::String { .. }
-            | Expr::RawString { .. }
-            | Expr::Number { .. }
-            | Expr::Bool { .. }
-            | Expr::Null { .. } => {}
+            other => each_child(other, &mut |child| self.expression(child)),
         }
     }
 
